@@ -1,0 +1,200 @@
+//! What a task is: the seams between a kind of work and everything that hands it out.
+//!
+//! A kind is one file or folder here and one line in [`KINDS`].
+//! Rank 0 asks a kind for a [`Plan`] of each `[[task]]` table and pulls [`Item`]s from its
+//! [`Source`], lazily; every rank builds the kind's [`Work`] from the plan's options and runs
+//! inputs with it.
+//!
+//! **Invariant:** nothing here knows of MPI, ranks' messages, files of results or threads.
+
+pub mod items;
+
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+/// Every kind of work, in the order in which help and errors list them.
+pub static KINDS: &[&dyn Kind] = &[];
+
+/// Finds a kind by the name that job files use.
+pub fn kind(name: &str) -> Option<&'static dyn Kind> {
+    KINDS.iter().copied().find(|kind| kind.name() == name)
+}
+
+/// One kind of work: what stands in a `[[task]]` table as `kind = "…"`.
+pub trait Kind: Sync {
+    /// The name in job files and in results.
+    fn name(&self) -> &'static str;
+
+    /// Checks one `[[task]]` table (without its `kind`) and completes it with every default.
+    ///
+    /// Errors name the key and the way out; the caller puts the file and the table's number
+    /// in front.
+    fn plan(&self, table: toml::Table, context: &mut PlanContext<'_>) -> Result<Plan>;
+
+    /// Builds what runs this table's tasks, on any rank, from [`Plan::options`].
+    fn work(&self, options: &str) -> Result<Box<dyn Work>>;
+
+    /// One record of the results, as a line for people (the original example's lines).
+    fn describe(&self, record: &serde_json::Value) -> String;
+}
+
+/// What a plan may need to know of the job around its table.
+#[derive(Debug)]
+pub struct PlanContext<'a> {
+    /// The folder of the job file: relative paths in it start there.
+    pub folder: &'a std::path::Path,
+    /// The numbers and texts that earlier tables named, by kind and content: a task named
+    /// twice is two tasks, told apart by [`Item::occurrence`].
+    pub seen: &'a mut items::SeenByContent,
+}
+
+/// One `[[task]]` table, checked and complete.
+pub struct Plan {
+    /// The table with every default filled in, as `rankpool check` prints it: again a valid
+    /// table.
+    pub resolved: toml::Table,
+    /// What [`Kind::work`] needs on every rank (JSON, without the list of inputs).
+    pub options: String,
+    /// Where the inputs come from; used on rank 0 only.
+    pub source: Box<dyn Source>,
+    /// The pool that the tasks run in.
+    pub pool: Pool,
+}
+
+/// Which of a rank's two pools runs a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pool {
+    /// One thread a core: tasks that compute.
+    Cpu,
+    /// Many threads: tasks that wait.
+    Io,
+}
+
+/// Rank 0's side of a table: where its tasks come from, one at a time.
+pub trait Source {
+    /// The next task, if there is one now. `now` is the time since the run's start.
+    fn next(&mut self, now: Duration) -> Result<Next>;
+
+    /// How many tasks are still to come, where that is known.
+    fn remaining(&self) -> Option<u64>;
+}
+
+/// An answer of [`Source::next`].
+#[derive(Debug, PartialEq)]
+pub enum Next {
+    /// A task to hand out.
+    Task(Item),
+    /// No more tasks will come.
+    Exhausted,
+}
+
+/// A task as its source gives it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Item {
+    /// What to run.
+    pub input: Input,
+    /// How many tasks of the same kind and input came before in this job: part of the task's
+    /// id. 0 for almost all.
+    pub occurrence: u32,
+    /// Expected seconds on an ordinary core. Only ratios matter: rank 0 scales them by what it
+    /// measures. Longest are handed out first.
+    pub cost: f32,
+}
+
+/// A task's input, compact on the wire; what it means is its kind's business.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A number, such as a term's index.
+    Number(u64),
+    /// A text, such as a URL.
+    Text(Box<str>),
+}
+
+/// What runs the tasks of one table, on any rank and any thread.
+pub trait Work: Send + Sync {
+    /// Appends the input as the JSON value that stands in the record and that the task's id is
+    /// made from: the same input always gives the same bytes.
+    fn write_input(&self, input: &Input, record: &mut Vec<u8>);
+
+    /// Runs one task and appends its output as a JSON object.
+    ///
+    /// On an error, whatever was appended is dropped by the caller. A panic is caught by the
+    /// caller and becomes an error of class [`ErrorClass::Panic`].
+    fn run(&self, input: &Input, context: &Context, record: &mut Vec<u8>) -> Result<(), TaskError>;
+}
+
+/// What a running task may know of its surroundings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Context {
+    /// Bytes that this rank may use for its tasks.
+    pub memory: u64,
+}
+
+/// Why a task failed: data, written to its record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskError {
+    /// What sort of failure, for people and for policies.
+    pub class: ErrorClass,
+    /// What happened, in one line.
+    pub message: String,
+}
+
+impl TaskError {
+    /// An error of `class` that says `message`.
+    pub fn new(class: ErrorClass, message: impl Into<String>) -> Self {
+        Self { class, message: message.into() }
+    }
+}
+
+impl fmt::Display for TaskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.class.as_str(), self.message)
+    }
+}
+
+/// The classes of failure, as they stand in records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ErrorClass {
+    /// The task panicked.
+    Panic,
+    /// It did what it was ordered to: `probe` with `fail`.
+    Failed,
+    /// A time limit ended it.
+    Timeout,
+    /// The server could not be reached, or closed before it answered.
+    Connect,
+    /// The TLS handshake failed.
+    Tls,
+    /// The host name could not be resolved.
+    Dns,
+    /// The server's answer broke HTTP, or redirects did not end.
+    Http,
+    /// The body was larger than `max_body`.
+    BodyTooLarge,
+    /// The input cannot be run.
+    InvalidInput,
+    /// The result would not fit in memory.
+    Memory,
+}
+
+impl ErrorClass {
+    /// The name in records: `body-too-large`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Panic => "panic",
+            Self::Failed => "failed",
+            Self::Timeout => "timeout",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::Dns => "dns",
+            Self::Http => "http",
+            Self::BodyTooLarge => "body-too-large",
+            Self::InvalidInput => "invalid-input",
+            Self::Memory => "memory",
+        }
+    }
+}
