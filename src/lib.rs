@@ -1,3 +1,6 @@
 //! One SPMD binary that runs a batch of tasks over a pool of MPI ranks.
+pub mod cli;
+pub mod job;
 pub mod schedule;
 pub mod task;
+pub mod units;
