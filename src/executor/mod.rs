@@ -80,7 +80,8 @@ impl Executor {
     pub fn new(config: Config, tables: Vec<Table>, now: Instant) -> Result<Self> {
         panics::keep_quiet_in_tasks();
         let (sender, outcomes) = unbounded();
-        let cpu = pool(config.threads, "cpu", CPU_STACK)?;
+        // rayon takes 0 for "as many as cores"; a rank without tasks has one thread that sleeps.
+        let cpu = pool(config.threads.max(1), "cpu", CPU_STACK)?;
         let io = (config.io_threads > 0).then(|| pool(config.io_threads, "io", IO_STACK));
         let shared = Shared {
             pid: std::process::id(),

@@ -66,7 +66,7 @@ pub struct Plan {
 }
 
 /// Which of a rank's two pools runs a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Pool {
     /// One thread a core: tasks that compute.
