@@ -13,3 +13,4 @@ pub mod sink;
 pub mod stats;
 pub mod task;
 pub mod transport;
+pub mod world;

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use crossbeam_channel::Receiver;
 
-pub use root::lead;
+pub use root::{Finished, lead};
 pub use start::gather_world;
 pub use worker::work;
 
@@ -57,13 +57,13 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// Every task is ok.
-    AllOk,
-    /// Every task has an outcome, and some failed.
-    SomeFailed,
+/// What came of leading: an error beside it would mean a broken world, this does not.
+#[derive(Debug)]
+pub enum Led<T> {
+    /// The run went to its end.
+    Done(T),
+    /// It never began, for this reason, and every rank knows.
+    Refused(anyhow::Error),
 }
 
 /// Messages taken in one turn of a loop before it hands out again.

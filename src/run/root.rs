@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::start::{Setup, Start, TableSetup, broadcast_setup, gather_world, started};
-use super::{Backoff, Ending, MESSAGES_A_TURN, now};
+use super::{Backoff, Led, MESSAGES_A_TURN, now};
 use crate::executor::{Executor, Ledger};
 use crate::inventory::Inventory;
 use crate::job::{JobSpec, Output, Settings};
@@ -25,10 +25,12 @@ const SMALL_TABLE: u64 = 20;
 /// A finished run, for whoever prints it.
 #[derive(Debug)]
 pub struct Finished {
-    /// How it ended.
-    pub ending: Ending,
     /// Its numbers.
     pub summary: Summary,
+    /// Where its results are.
+    pub output: Output,
+    /// Whether nobody wants to hear more.
+    pub quiet: bool,
 }
 
 /// Leads a run as rank 0: prepares `job`, hands out its tasks, gathers their outcomes.
@@ -38,16 +40,16 @@ pub fn lead(
     transport: &mut impl Transport,
     job: Result<JobSpec>,
     warn: impl FnMut(&str),
-) -> Result<Finished> {
+) -> Result<Led<Finished>> {
     let (own, world) = gather_world(transport)?;
     match Prepared::new(job, &world, warn) {
         Ok(prepared) => {
             broadcast_setup(transport, Some(&prepared.setup))?;
-            Leader::start(transport, own, world, prepared)?.run()
+            Ok(Led::Done(Leader::start(transport, own, world, prepared)?.run()?))
         }
         Err(error) => {
             broadcast_setup(transport, None)?;
-            Err(error)
+            Ok(Led::Refused(error))
         }
     }
 }
@@ -55,6 +57,8 @@ pub fn lead(
 /// A job that can start.
 struct Prepared {
     name: String,
+    output: Output,
+    quiet: bool,
     setup: Setup,
     shares: Vec<Share>,
     root: Root,
@@ -91,6 +95,8 @@ impl Prepared {
             stats: Stats::new(&names, world.len()),
             terminal: Terminal::new(kinds, lines, settings.quiet),
             name,
+            quiet: settings.quiet,
+            output: settings.output,
             setup,
             shares,
             results,
@@ -152,6 +158,8 @@ struct Leader<'a, T> {
     began: Instant,
     root: Root,
     name: String,
+    output: Output,
+    quiet: bool,
     stats: Stats,
     results: Results,
     stats_file: Option<StatsFile>,
@@ -171,8 +179,7 @@ impl<'a, T: Transport> Leader<'a, T> {
         world: Vec<Inventory>,
         prepared: Prepared,
     ) -> Result<Self> {
-        let Prepared { name, setup, shares, mut root, stats, results, stats_file, terminal } =
-            prepared;
+        let Prepared { setup, shares, mut root, .. } = prepared;
         let mut orders = Vec::new();
         root.hand_out(Duration::ZERO, &mut orders)?;
         let mut outbox = vec![Vec::new(); world.len()];
@@ -192,11 +199,13 @@ impl<'a, T: Transport> Leader<'a, T> {
             executor,
             began,
             root,
-            name,
-            stats,
-            results,
-            stats_file,
-            terminal,
+            name: prepared.name,
+            output: prepared.output,
+            quiet: prepared.quiet,
+            stats: prepared.stats,
+            results: prepared.results,
+            stats_file: prepared.stats_file,
+            terminal: prepared.terminal,
             ledgers,
             outbox,
             orders,
@@ -313,8 +322,7 @@ impl<'a, T: Transport> Leader<'a, T> {
         if let Some(file) = self.stats_file {
             file.write(&summary)?;
         }
-        let ending = if summary.failed == 0 { Ending::AllOk } else { Ending::SomeFailed };
-        Ok(Finished { ending, summary })
+        Ok(Finished { summary, output: self.output, quiet: self.quiet })
     }
 
     fn gather_ledgers(&mut self) -> Result<()> {
