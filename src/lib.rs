@@ -1,4 +1,6 @@
 //! One SPMD binary that runs a batch of tasks over a pool of MPI ranks.
+
+pub mod cli;
 pub mod executor;
 pub mod inventory;
 pub mod job;
@@ -13,4 +15,5 @@ pub mod sink;
 pub mod stats;
 pub mod task;
 pub mod transport;
+pub mod units;
 pub mod world;

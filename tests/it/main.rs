@@ -1,1 +1,4 @@
 //! The integration tests.
+
+/// The command line: help, version, usage errors, job file errors, exit codes.
+mod cli;
