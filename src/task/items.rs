@@ -1,6 +1,17 @@
 //! Lists of inputs, as job files and command lines write them: numbers with ranges, texts,
 //! files of lines, standard input.
+//!
+//! Everything here is lazy: a range of 10^12 numbers costs a few words, a file is checked in
+//! one pass and then streamed.
+//!
+//! **Invariant:** a list or a regular file is checked wholly before its source gives a first
+//! item; only what cannot be read twice (standard input, a pipe) may give an item that fails.
 
-/// Placeholder until the lists land.
-#[derive(Debug, Default)]
-pub struct SeenByContent;
+mod lines;
+mod numbers;
+mod seen;
+mod texts;
+
+pub use numbers::{Cost, LARGEST, NumberItems, NumberRange, NumberSource, bad_line};
+pub use seen::{Seen, SeenByContent};
+pub use texts::{Check, TextItems, TextSource};
