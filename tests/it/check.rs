@@ -57,7 +57,7 @@ fn overrides_reach_the_tables() {
 #[test]
 fn paths_in_a_job_file_start_at_its_folder() {
     let job = "[[task]]\nkind = 'fetch'\nurls_from = 'urls.txt'\n";
-    let call = Call::new("check sub/j.toml").folder("sub");
+    let call = Call::new("check sub/j.toml");
     let resolved = call.file("sub/j.toml", job).file("sub/urls.txt", "http://h/\n").prints();
     assert!(resolved.starts_with("# ok: 1 task in 1 table\n"), "{resolved}");
     assert_eq!(Call::new("check k.toml").file("k.toml", &resolved).output().status.code(), Some(2));
@@ -66,7 +66,10 @@ fn paths_in_a_job_file_start_at_its_folder() {
 #[test]
 fn errors_in_tables_name_the_table_the_key_and_the_way_out() {
     refuses("kind = 'fetch'\nurl = 'http://h/'", "unknown key `url`; did you mean `urls`?");
-    refuses("kind = 'fibonacci'\nmodulos = 3\nn = 3", "unknown key `modulos`; did you mean `modulus`?");
+    refuses(
+        "kind = 'fibonacci'\nmodulos = 3\nn = 3",
+        "unknown key `modulos`; did you mean `modulus`?",
+    );
     refuses("kind = 'fibonacci'\nn = -4", "`-4` is negative");
     refuses("kind = 'fibonacci'\nn = 4\nvalue = 'ful'", "did you mean `full`?");
     refuses("kind = 'fibonaci'", "unknown kind `fibonaci`; did you mean `fibonacci`? there are ");
