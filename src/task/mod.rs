@@ -7,6 +7,7 @@
 //!
 //! **Invariant:** nothing here knows of MPI, ranks' messages, files of results or threads.
 
+pub mod fetch;
 pub mod items;
 
 use std::fmt;
@@ -16,7 +17,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 /// Every kind of work, in the order in which help and errors list them.
-pub static KINDS: &[&dyn Kind] = &[];
+pub static KINDS: &[&dyn Kind] = &[&fetch::Fetch];
 
 /// Finds a kind by the name that job files use.
 pub fn kind(name: &str) -> Option<&'static dyn Kind> {
