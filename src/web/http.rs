@@ -99,6 +99,14 @@ struct Trail {
 }
 
 impl Trail {
+    /// An error that says where it happened, unless that is where the trail began.
+    fn locate(&self, mut error: Error) -> Error {
+        if !self.visited.is_empty() {
+            error.message = format!("{} (redirected to `{}`)", error.message, self.url);
+        }
+        error
+    }
+
     fn redirects(&self) -> u32 {
         u32::try_from(self.visited.len()).unwrap_or(u32::MAX)
     }
@@ -144,7 +152,7 @@ impl Client {
         let mut trail = Trail { url: url.clone(), visited: Vec::new(), start: now() };
         trail.url.set_fragment(None);
         loop {
-            match self.hop(connections, &trail)? {
+            match self.hop(connections, &trail).map_err(|error| trail.locate(error))? {
                 Hop::Reply(reply) => return Ok(reply),
                 Hop::Redirect(location) => trail.follow(&location, self.settings.redirects)?,
             }
