@@ -16,4 +16,5 @@ pub mod stats;
 pub mod task;
 pub mod transport;
 pub mod units;
+pub mod web;
 pub mod world;

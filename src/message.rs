@@ -151,10 +151,7 @@ const RETRIED: u64 = 4;
 
 /// Encodes a chunk: `id · count · tasks`, a task being `table << 3 | flags`, then what the flags
 /// announce, then its input.
-pub fn encode_chunk<'a>(
-    id: ChunkId,
-    tasks: impl ExactSizeIterator<Item = &'a Task>,
-) -> Vec<u8> {
+pub fn encode_chunk<'a>(id: ChunkId, tasks: impl ExactSizeIterator<Item = &'a Task>) -> Vec<u8> {
     let mut payload = Vec::with_capacity(16 + tasks.len() * 8);
     put_varint(id, &mut payload);
     put_varint(tasks.len() as u64, &mut payload);

@@ -113,7 +113,8 @@ impl Schedule {
             }
             Self::Auto => Limit {
                 tasks: LARGEST_CHUNK.min(view.share_of_tasks()),
-                seconds: (CHUNK_SECONDS * f64::from(view.threads)).min(view.half_share_of_seconds()),
+                seconds: (CHUNK_SECONDS * f64::from(view.threads))
+                    .min(view.half_share_of_seconds()),
             },
         }
     }

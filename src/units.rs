@@ -1,5 +1,8 @@
 //! Spans of time and sizes, as job files and command lines write them: `"500ms"`, `"10MiB"`.
 //!
+//! [`duration`] and [`size`] are for `#[serde(with = "…")]`: a table that was read and written
+//! again means the same.
+//!
 //! **Invariant:** pure; what [`format_duration`] and [`format_size`] write, the parsers read
 //! back exactly.
 
@@ -94,4 +97,114 @@ fn write_whole(amount: u64, units: &[(&str, u64)]) -> String {
     let whole = units.iter().find(|&&(_, factor)| amount.is_multiple_of(factor));
     let (name, factor) = whole.expect("the last unit is 1 and divides everything");
     format!("{}{name}", amount / factor)
+}
+
+/// For `#[serde(with = "crate::units::duration")]` on a [`Duration`].
+pub mod duration {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    /// Writes the span as a text.
+    pub fn serialize<S: Serializer>(span: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&super::format_duration(*span))
+    }
+
+    /// Reads the span from a text.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(from)?;
+        super::parse_duration(&text).map_err(D::Error::custom)
+    }
+}
+
+/// For `#[serde(with = "crate::units::size")]` on a `u64`.
+pub mod size {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a size is a number of bytes or a text such as \"10MiB\"")]
+    enum Written {
+        Bytes(u64),
+        Text(String),
+    }
+
+    /// Writes the size as a text.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    pub fn serialize<S: Serializer>(bytes: &u64, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&super::format_size(*bytes))
+    }
+
+    /// Reads the size from a number of bytes or a text.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+        match Written::deserialize(from)? {
+            Written::Bytes(bytes) => Ok(bytes),
+            Written::Text(text) => super::parse_size(&text).map_err(D::Error::custom),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read() {
+        let ms = Duration::from_millis;
+        for (text, span) in [
+            ("500ms", ms(500)),
+            ("30s", ms(30_000)),
+            ("5m", ms(300_000)),
+            ("2h", ms(7_200_000)),
+            ("1.5s", ms(1500)),
+            (" 0.2 s ", ms(200)),
+            ("7us", Duration::from_micros(7)),
+            ("0s", ms(0)),
+        ] {
+            assert_eq!(parse_duration(text).unwrap(), span, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_duration_is_refused_with_the_way_out() {
+        for text in ["", "30", "s", "5 minutes", "-1s", "1e3s", "1.2.3s", "9999999h", "30S"] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+        let error = parse_duration("30").unwrap_err().to_string();
+        assert!(error.contains("`30` is no span of time") && error.contains("`30s`"), "{error}");
+    }
+
+    #[test]
+    fn sizes_are_read() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("4096", 4096),
+            ("64KiB", 65_536),
+            ("10MiB", 10 << 20),
+            ("1GB", 1_000_000_000),
+            ("1.5 MiB", 3 << 19),
+            ("10mib", 10 << 20),
+            ("512B", 512),
+            ("18446744073709551615", u64::MAX),
+        ] {
+            assert_eq!(parse_size(text).unwrap(), bytes, "{text}");
+        }
+        for text in ["", "MiB", "ten", "-1", "1 XB", "99999999TiB", "10M"] {
+            assert!(parse_size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for span in [0, 1, 999, 1_000_000, 60_000_000_000, 90_000_000_000, 3_600_000_000_001] {
+            let span = Duration::from_nanos(span);
+            assert_eq!(parse_duration(&format_duration(span)).unwrap(), span);
+        }
+        for bytes in [0, 1, 1500, 1024, 10 << 20, 1_000_000_000, u64::MAX] {
+            assert_eq!(parse_size(&format_size(bytes)).unwrap(), bytes);
+        }
+        assert_eq!(format_duration(Duration::from_secs(60)), "1m");
+        assert_eq!(format_duration(Duration::from_secs(90)), "90s");
+        assert_eq!(format_size(10 << 20), "10MiB");
+        assert_eq!(format_size(1_000_000_000), "1GB");
+    }
 }

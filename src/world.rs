@@ -38,10 +38,7 @@ fn job_on_root(
 }
 
 /// Gathers every rank's inventory, and how they share their hosts. Rank 0 alone gets them.
-pub fn info(
-    launcher: &Launcher,
-    wanted: Wanted,
-) -> Result<Option<(Vec<Inventory>, Placement)>> {
+pub fn info(launcher: &Launcher, wanted: Wanted) -> Result<Option<(Vec<Inventory>, Placement)>> {
     in_world(launcher, Look { wanted })
 }
 

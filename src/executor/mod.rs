@@ -38,6 +38,12 @@ pub struct Table {
     pub pool: Pool,
 }
 
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Table").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
 /// How an executor is set up.
 #[derive(Clone, Debug)]
 pub struct Config {

@@ -1,5 +1,8 @@
 //! The world as `rankpool info` shows it.
 
+use anyhow::Result;
+use serde::Serialize;
+
 use super::table;
 use crate::inventory::Inventory;
 use crate::placement::{Placement, Share};
@@ -8,7 +11,8 @@ use crate::placement::{Placement, Share};
 pub fn info(world: &[Inventory], placement: &Placement) -> String {
     let root = &world[0];
     let header = ["rank", "pid", "cores", "threads", "memory", "host"];
-    let rows: Vec<_> = world.iter().zip(&placement.shares).map(|(of, share)| row(of, share)).collect();
+    let rows: Vec<_> =
+        world.iter().zip(&placement.shares).map(|(of, share)| row(of, share)).collect();
     format!(
         "rankpool {}, {}, thread level {}, {} rank{}\n\n{}",
         root.version,
@@ -18,6 +22,24 @@ pub fn info(world: &[Inventory], placement: &Placement) -> String {
         if world.len() == 1 { "" } else { "s" },
         table(&header, &rows)
     )
+}
+
+/// The same as JSON, with the warnings.
+pub fn info_json(world: &[Inventory], placement: &Placement) -> Result<String> {
+    #[derive(Serialize)]
+    struct Rank<'a> {
+        #[serde(flatten)]
+        inventory: &'a Inventory,
+        share: &'a Share,
+    }
+    #[derive(Serialize)]
+    struct Info<'a> {
+        ranks: Vec<Rank<'a>>,
+        warnings: &'a [String],
+    }
+    let ranks = world.iter().zip(&placement.shares);
+    let ranks = ranks.map(|(inventory, share)| Rank { inventory, share }).collect();
+    Ok(serde_json::to_string_pretty(&Info { ranks, warnings: &placement.warnings })?)
 }
 
 fn row(inventory: &Inventory, share: &Share) -> Vec<String> {

@@ -5,7 +5,7 @@
 mod info;
 mod summary;
 
-pub use info::info;
+pub use info::{info, info_json};
 pub use summary::summary;
 
 /// Lays out rows as columns: the last one to the left, the others to the right.

@@ -15,6 +15,12 @@ pub struct Table {
     pub pool: Pool,
 }
 
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Table").field("pool", &self.pool).finish_non_exhaustive()
+    }
+}
+
 /// The sources in the order of the job.
 pub(super) struct Feed {
     tables: Vec<Table>,
@@ -75,9 +81,5 @@ impl Feed {
 
     pub(super) fn is_exhausted(&self) -> bool {
         self.exhausted.iter().all(|&exhausted| exhausted)
-    }
-
-    pub(super) fn pool_of(&self, table: u16) -> Pool {
-        self.tables[usize::from(table)].pool
     }
 }

@@ -106,11 +106,7 @@ impl Prepared {
 }
 
 /// Each rank's share; rank 0's without threads where it only hands out.
-fn shares(
-    settings: &Settings,
-    world: &[Inventory],
-    warn: impl FnMut(&str),
-) -> Result<Vec<Share>> {
+fn shares(settings: &Settings, world: &[Inventory], warn: impl FnMut(&str)) -> Result<Vec<Share>> {
     let wanted = Wanted { threads: settings.threads.map(Into::into), memory: settings.memory };
     let Placement { mut shares, warnings } = placement::place(world, wanted)?;
     warnings.iter().map(String::as_str).for_each(warn);
@@ -184,9 +180,10 @@ impl<'a, T: Transport> Leader<'a, T> {
         root.hand_out(Duration::ZERO, &mut orders)?;
         let mut outbox = vec![Vec::new(); world.len()];
         address(&mut orders, &mut outbox);
-        let starts = shares.iter().zip(&mut outbox).map(|(&share, message)| {
-            Start { share, message: std::mem::take(message) }.encode()
-        });
+        let starts = shares
+            .iter()
+            .zip(&mut outbox)
+            .map(|(&share, message)| Start { share, message: std::mem::take(message) }.encode());
         let start = transport.scatter(starts.collect::<Result<_>>()?)?;
         let began = started();
         let executor = setup.executor(&own, shares[0], began)?;

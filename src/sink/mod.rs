@@ -36,7 +36,10 @@ impl Results {
     /// Takes one outcome's record.
     pub fn put(&mut self, heard: &Heard<'_>) -> Result<()> {
         let Some(file) = &mut self.file else {
-            return self.ordered.as_mut().map_or(Ok(()), |order| order.put(heard.task.seq, &[], |_| Ok(())));
+            return self
+                .ordered
+                .as_mut()
+                .map_or(Ok(()), |order| order.put(heard.task.seq, &[], |_| Ok(())));
         };
         match &mut self.ordered {
             None => file.put(heard.outcome.record),

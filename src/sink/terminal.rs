@@ -55,9 +55,14 @@ impl Terminal {
         }
         let record: serde_json::Value = serde_json::from_slice(heard.outcome.record)?;
         if !failed {
-            return self.suspended(|| writeln!(io::stdout(), "{}", self.kinds[table].describe(&record)));
+            return self
+                .suspended(|| writeln!(io::stdout(), "{}", self.kinds[table].describe(&record)));
         }
-        let more = if self.n_failed == SHOWN_FAILURES { " (further failures: see the results)" } else { "" };
+        let more = if self.n_failed == SHOWN_FAILURES {
+            " (further failures: see the results)"
+        } else {
+            ""
+        };
         self.suspended(|| writeln!(io::stderr(), "{}{more}", failure(&record)))
     }
 
@@ -70,7 +75,11 @@ impl Terminal {
             self.next_progress = now + BAR_EVERY;
             bar.set_length(total.unwrap_or(done));
             bar.set_position(done);
-            bar.set_message(if self.n_failed == 0 { String::new() } else { format!("{} failed", thousands(self.n_failed)) });
+            bar.set_message(if self.n_failed == 0 {
+                String::new()
+            } else {
+                format!("{} failed", thousands(self.n_failed))
+            });
             return Ok(());
         }
         self.next_progress = now + LINE_EVERY;

@@ -7,6 +7,7 @@
 //!
 //! **Invariant:** nothing here knows of MPI, ranks' messages, files of results or threads.
 
+pub mod fetch;
 pub mod items;
 
 use std::fmt;
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 /// Every kind of work, in the order in which help and errors list them.
-pub static KINDS: &[&dyn Kind] = &[];
+pub static KINDS: &[&dyn Kind] = &[&fetch::Fetch];
 
 /// Finds a kind by the name that job files use.
 pub fn kind(name: &str) -> Option<&'static dyn Kind> {
@@ -63,6 +64,12 @@ pub struct Plan {
     pub source: Box<dyn Source>,
     /// The pool that the tasks run in.
     pub pool: Pool,
+}
+
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plan").field("resolved", &self.resolved).finish_non_exhaustive()
+    }
 }
 
 /// Which of a rank's two pools runs a task.
@@ -127,7 +134,9 @@ pub fn id(kind: &str, input_json: &[u8], occurrence: u32) -> u128 {
 
 /// An id as records show it.
 pub fn id_digits(id: u128) -> [u8; ID_DIGITS] {
-    std::array::from_fn(|idx| b"0123456789abcdef"[(id >> (4 * (ID_DIGITS - 1 - idx)) & 15) as usize])
+    std::array::from_fn(|idx| {
+        b"0123456789abcdef"[(id >> (4 * (ID_DIGITS - 1 - idx)) & 15) as usize]
+    })
 }
 
 /// What runs the tasks of one table, on any rank and any thread.

@@ -101,11 +101,7 @@ impl Mpi {
             // SAFETY: the request came from MPI_Isend and has not completed before.
             unsafe {
                 check("MPI_Test", || {
-                    ffi::MPI_Test(
-                        &raw mut oldest.request,
-                        &raw mut done,
-                        ffi::RSMPI_STATUS_IGNORE,
-                    )
+                    ffi::MPI_Test(&raw mut oldest.request, &raw mut done, ffi::RSMPI_STATUS_IGNORE)
                 })?;
             }
             if done == 0 {
@@ -140,9 +136,7 @@ impl Mpi {
             let (source, tag) = (status.MPI_SOURCE, status.MPI_TAG);
             let mut count = 0;
             let byte = ffi::RSMPI_UINT8_T;
-            check("MPI_Get_count", || {
-                ffi::MPI_Get_count(&raw const status, byte, &raw mut count)
-            })?;
+            check("MPI_Get_count", || ffi::MPI_Get_count(&raw const status, byte, &raw mut count))?;
             let length = usize::try_from(count).context("MPI_Get_count")?;
             let mut piece = Vec::<u8>::with_capacity(length);
             check("MPI_Mrecv", || {

@@ -1,4 +1,12 @@
-//! The integration tests.
+//! The integration tests: one binary, a module a boundary.
 
-/// The command line: help, version, usage errors, job file errors, exit codes.
+// The command line and its errors, on the real binary.
+mod check;
 mod cli;
+// The kind `fetch` against servers on loopback.
+mod fetch;
+mod site;
+// Whole jobs, with ranks as threads.
+mod local;
+// What all of them use.
+mod util;

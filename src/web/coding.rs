@@ -1,0 +1,339 @@
+//! Content codings: gzip, deflate, brotli, zstd and chains of them, undone under a limit.
+//!
+//! **Invariant:** neither the bytes from the wire nor those after any layer pass the limit by
+//! more than [`slack`], and what is returned never passes it: a bomb costs no memory.
+
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Read};
+
+use flate2::bufread::{DeflateDecoder, GzDecoder, ZlibDecoder};
+
+/// The `Accept-Encoding` to send: what [`read_body`] can undo.
+pub const ACCEPT: &str = "gzip, deflate, br, zstd";
+
+/// curl's limit too; no honest server nests deeper.
+const MAX_LAYERS: usize = 5;
+
+/// RFC 9659: a window of zstd as a content coding is at most 8 MiB.
+const ZSTD_WINDOW_LOG: u32 = 23;
+
+/// Why a body could not be had.
+#[derive(Debug)]
+pub enum BodyError {
+    /// It is larger than the limit.
+    TooLarge,
+    /// It is not what its `Content-Encoding` says.
+    Coding(String),
+    /// Reading from the server failed, with the reader's own error.
+    Read(io::Error),
+}
+
+#[derive(Clone, Copy)]
+enum Coding {
+    Gzip,
+    Deflate,
+    Brotli,
+    Zstd,
+}
+
+/// Reads all of `wire` and undoes the codings that `encodings` (a `Content-Encoding` header)
+/// lists.
+///
+/// As browsers do: a coding that is not known ends the decoding, and what lies under it is
+/// passed on as it is; bytes after the end of a gzip stream are ignored; an empty body is
+/// empty in any coding.
+pub fn read_body(wire: impl Read, encodings: &str, limit: u64) -> Result<Vec<u8>, BodyError> {
+    let layers = layers(encodings)?;
+    let rough = limit.saturating_add(slack(limit));
+    let mut wire = BufReader::new(Limited { inner: Marked(wire), left: rough });
+    let mut body = Vec::new();
+    if wire.fill_buf().map_err(|error| explain(error, encodings))?.is_empty() {
+        return Ok(body);
+    }
+    let mut reader: Box<dyn BufRead + '_> = Box::new(wire);
+    for layer in layers {
+        let layer = open(layer, reader).map_err(|error| explain(error, encodings))?;
+        reader = Box::new(BufReader::new(Limited { inner: layer, left: rough }));
+    }
+    let mut reader = Limited { inner: reader, left: limit };
+    reader.read_to_end(&mut body).map_err(|error| explain(error, encodings))?;
+    Ok(body)
+}
+
+/// How many bytes more than its content a coded body may have: headers and block lengths of
+/// content that does not compress.
+pub fn slack(limit: u64) -> u64 {
+    limit / 64 + 4096
+}
+
+/// The codings to undo, the outermost (the one listed last) first.
+fn layers(encodings: &str) -> Result<Vec<Coding>, BodyError> {
+    let mut layers = Vec::new();
+    for name in encodings.rsplit(',').map(|name| name.trim().to_ascii_lowercase()) {
+        layers.push(match name.as_str() {
+            "" | "identity" => continue,
+            "gzip" | "x-gzip" => Coding::Gzip,
+            "deflate" => Coding::Deflate,
+            "br" => Coding::Brotli,
+            "zstd" => Coding::Zstd,
+            _ => break,
+        });
+        if layers.len() > MAX_LAYERS {
+            return Err(BodyError::Coding(format!("more than {MAX_LAYERS} content codings")));
+        }
+    }
+    Ok(layers)
+}
+
+fn open<'a>(coding: Coding, from: Box<dyn BufRead + 'a>) -> io::Result<Box<dyn Read + 'a>> {
+    Ok(match coding {
+        Coding::Gzip => Box::new(GzipMembers { member: Some(GzDecoder::new(from)) }),
+        Coding::Deflate => open_deflate(from)?,
+        Coding::Brotli => Box::new(brotli_decompressor::Decompressor::new(from, 8192)),
+        Coding::Zstd => {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(from)?;
+            decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+            Box::new(decoder)
+        }
+    })
+}
+
+/// `deflate` is the zlib format by the standard and the raw one by some servers' habit; the
+/// first two bytes tell (RFC 1950, 2.2).
+fn open_deflate<'a>(mut from: Box<dyn BufRead + 'a>) -> io::Result<Box<dyn Read + 'a>> {
+    let mut start = Vec::new();
+    from.by_ref().take(2).read_to_end(&mut start)?;
+    let zlib = matches!(start[..], [a, b]
+        if a & 0x0f == 8 && u16::from_be_bytes([a, b]).is_multiple_of(31));
+    let whole = io::Cursor::new(start).chain(from);
+    Ok(if zlib { Box::new(ZlibDecoder::new(whole)) } else { Box::new(DeflateDecoder::new(whole)) })
+}
+
+/// A gzip stream of one or more members; what follows the last one is ignored.
+struct GzipMembers<R> {
+    member: Option<GzDecoder<R>>,
+}
+
+impl<R: BufRead> Read for GzipMembers<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        while let Some(member) = &mut self.member {
+            let n = member.read(buffer)?;
+            if n > 0 {
+                return Ok(n);
+            }
+            let mut rest = self.member.take().expect("just looked at it").into_inner();
+            // The first byte of a member's header (RFC 1952, 2.3.1).
+            if rest.fill_buf()?.first() == Some(&0x1f) {
+                self.member = Some(GzDecoder::new(rest));
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// Passes on at most `left` bytes; one more is an error.
+struct Limited<R> {
+    inner: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buffer)?;
+        match self.left.checked_sub(n as u64) {
+            Some(left) => self.left = left,
+            None => return Err(io::Error::other(PastLimit)),
+        }
+        Ok(n)
+    }
+}
+
+/// Marks the errors of the wire, to tell them from those of the codings above it.
+struct Marked<R>(R);
+
+impl<R: Read> Read for Marked<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer).map_err(|error| io::Error::new(error.kind(), FromWire(error)))
+    }
+}
+
+#[derive(Debug)]
+struct PastLimit;
+
+#[derive(Debug)]
+struct FromWire(io::Error);
+
+impl fmt::Display for PastLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("larger than the limit")
+    }
+}
+
+impl fmt::Display for FromWire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for PastLimit {}
+impl std::error::Error for FromWire {}
+
+fn explain(error: io::Error, encodings: &str) -> BodyError {
+    let Some(inner) = error.get_ref() else { return not_coded(&error, encodings) };
+    if inner.is::<PastLimit>() {
+        return BodyError::TooLarge;
+    }
+    if !inner.is::<FromWire>() {
+        return not_coded(&error, encodings);
+    }
+    let inner = error.into_inner().and_then(|inner| inner.downcast::<FromWire>().ok());
+    BodyError::Read(inner.expect("the type was just checked").0)
+}
+
+fn not_coded(error: &io::Error, encodings: &str) -> BodyError {
+    BodyError::Coding(format!("the body is not `{encodings}` as its header says: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+
+    use super::*;
+
+    const TEXT: &[u8] = b"It was the best of times, it was the worst of times";
+
+    fn gzip(content: &[u8]) -> Vec<u8> {
+        let mut to = GzEncoder::new(Vec::new(), Compression::default());
+        to.write_all(content).unwrap();
+        to.finish().unwrap()
+    }
+
+    fn zlib(content: &[u8]) -> Vec<u8> {
+        let mut to = ZlibEncoder::new(Vec::new(), Compression::default());
+        to.write_all(content).unwrap();
+        to.finish().unwrap()
+    }
+
+    fn raw_deflate(content: &[u8]) -> Vec<u8> {
+        let mut to = DeflateEncoder::new(Vec::new(), Compression::default());
+        to.write_all(content).unwrap();
+        to.finish().unwrap()
+    }
+
+    fn zstd(content: &[u8]) -> Vec<u8> {
+        zstd::encode_all(content, 3).unwrap()
+    }
+
+    #[track_caller]
+    fn check(wire: &[u8], encodings: &str, expected: &[u8]) {
+        let body = read_body(wire, encodings, 1 << 20).unwrap();
+        assert_eq!(String::from_utf8_lossy(&body), String::from_utf8_lossy(expected));
+    }
+
+    #[test]
+    fn every_coding_is_undone() {
+        check(TEXT, "", TEXT);
+        check(TEXT, "identity", TEXT);
+        check(&gzip(TEXT), "gzip", TEXT);
+        check(&gzip(TEXT), " GZip ", TEXT);
+        check(&gzip(TEXT), "x-gzip", TEXT);
+        check(&zlib(TEXT), "deflate", TEXT);
+        check(&raw_deflate(TEXT), "deflate", TEXT);
+        check(&zstd(TEXT), "zstd", TEXT);
+        // Brotli's own form of a few literal bytes: an uncompressed block.
+        check(b"\x0b\x02\x80hello\x03", "br", b"hello");
+    }
+
+    #[test]
+    fn chains_are_undone_from_the_last_listed() {
+        check(&gzip(&gzip(TEXT)), "gzip, gzip", TEXT);
+        check(&zstd(&gzip(TEXT)), "gzip,zstd", TEXT);
+        check(&gzip(&zlib(TEXT)), "deflate, identity, gzip", TEXT);
+    }
+
+    #[test]
+    fn members_and_frames_are_joined_and_what_follows_gzip_is_ignored() {
+        let two = [gzip(b"one "), gzip(b"two")].concat();
+        check(&two, "gzip", b"one two");
+        check(&[&two[..], b"\0\0padding"].concat(), "gzip", b"one two");
+        check(&[zstd(b"one "), zstd(b"two")].concat(), "zstd", b"one two");
+    }
+
+    #[test]
+    fn an_unknown_coding_leaves_what_lies_under_it() {
+        check(TEXT, "utf-8", TEXT);
+        check(&gzip(TEXT), "magic, gzip", TEXT);
+        let coded = gzip(TEXT);
+        check(&coded, "gzip, magic", &coded);
+    }
+
+    #[test]
+    fn an_empty_body_is_empty_in_any_coding() {
+        for coding in ["gzip", "deflate", "br", "zstd", "gzip, br"] {
+            check(b"", coding, b"");
+        }
+    }
+
+    #[test]
+    fn what_is_not_coded_as_said_is_an_error() {
+        for coding in ["gzip", "br", "zstd", "deflate"] {
+            let error = read_body(&b"<p>plain text</p>"[..], coding, 1 << 20).unwrap_err();
+            assert!(matches!(&error, BodyError::Coding(m) if m.contains(coding)), "{error:?}");
+        }
+        for (wire, coding) in [(gzip(TEXT), "gzip"), (zstd(TEXT), "zstd"), (zlib(TEXT), "deflate")]
+        {
+            let error = read_body(&wire[..wire.len() - 9], coding, 1 << 20).unwrap_err();
+            assert!(matches!(&error, BodyError::Coding(_)), "{coding}: {error:?}");
+        }
+        let many = vec!["gzip"; 6].join(",");
+        assert!(matches!(read_body(TEXT, &many, 10), Err(BodyError::Coding(_))));
+    }
+
+    #[test]
+    fn the_limit_holds_exactly_and_after_every_layer() {
+        let limit = TEXT.len() as u64;
+        for (wire, coding) in
+            [(TEXT.to_vec(), ""), (gzip(TEXT), "gzip"), (gzip(&zstd(TEXT)), "zstd, gzip")]
+        {
+            assert_eq!(read_body(&wire[..], coding, limit).unwrap(), TEXT);
+            assert!(matches!(read_body(&wire[..], coding, limit - 1), Err(BodyError::TooLarge)));
+        }
+        // 16 MiB of zeros, twice: about 100 bytes on the wire.
+        let bomb = gzip(&zstd(&vec![0; 16 << 20]));
+        assert!(matches!(read_body(&bomb[..], "zstd, gzip", 1 << 20), Err(BodyError::TooLarge)));
+        // A body that is large only between two layers: no more is kept of it.
+        let hollow = gzip(&[&zstd(b"x")[..], &b"\x50\x2a\x4d\x18\xff\xff\x0f\x00"[..]].concat());
+        assert!(read_body(&hollow[..], "zstd, gzip", 1 << 10).is_err());
+    }
+
+    #[test]
+    fn an_error_of_the_wire_stays_itself() {
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::new(io::ErrorKind::ConnectionReset, "gone"))
+            }
+        }
+        let starts = [
+            ("", TEXT.to_vec()),
+            ("gzip", gzip(TEXT)),
+            ("br", b"\x0b\x02\x80hello\x03".to_vec()),
+            ("zstd", zstd(TEXT)),
+            ("deflate", zlib(TEXT)),
+        ];
+        for (coding, wire) in &starts {
+            let start = &wire[..5];
+            let error = read_body(start.chain(Broken), coding, 1 << 20).unwrap_err();
+            assert!(
+                matches!(&error, BodyError::Read(e) if e.to_string() == "gone"),
+                "{coding}: {error:?}"
+            );
+        }
+    }
+}
