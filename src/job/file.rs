@@ -179,11 +179,6 @@ fn schedule<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Schedule>, D::E
     Schedule::from_str(&text).map(Some).map_err(de::Error::custom)
 }
 
-/// What a path means that was written in a file in `folder`; `-` and absolute paths stay.
-pub(super) fn from_folder(folder: &Path, path: &Path) -> PathBuf {
-    if path == Path::new("-") { path.to_owned() } else { folder.join(path) }
-}
-
 /// The text of a path that goes into a job file.
 pub(super) fn as_text(path: &Path) -> Result<&str> {
     let Some(text) = path.to_str() else {

@@ -33,7 +33,7 @@ pub struct Settings {
     pub output: Output,
     /// Whether an existing results file is replaced.
     pub overwrite: bool,
-    /// The file that the statistics go to as well; `-` is standard output.
+    /// The file that the statistics go to as well.
     pub stats: Option<PathBuf>,
     /// Whether nothing but errors is reported.
     pub quiet: bool,
@@ -89,7 +89,7 @@ impl Settings {
             (None, Some(path)) => output_in_file(folder, path)?,
             (None, None) => default_output,
         };
-        let written_stats = written.stats.as_deref().map(|path| file::from_folder(folder, path));
+        let written_stats = written.stats.as_deref().map(|path| in_folder(folder, path));
         let settings = Self {
             schedule: options.schedule.or(written.schedule).unwrap_or_default(),
             threads: options.threads.or(written.threads),
@@ -105,46 +105,36 @@ impl Settings {
             stats: options.stats.clone().or(written_stats),
             quiet: options.quiet,
         };
-        settings.refuse_one_file_for_two()?;
+        settings.check_stats()?;
         Ok(settings)
     }
 
-    fn refuse_one_file_for_two(&self) -> Result<()> {
-        let (Output::File(output), Some(stats)) = (&self.output, &self.stats) else {
-            return Ok(());
-        };
+    /// Whether the files exist or can be written is the sinks' question: only opening can tell.
+    fn check_stats(&self) -> Result<()> {
+        let Some(stats) = &self.stats else { return Ok(()) };
+        if stats.as_os_str().is_empty() || stats == Path::new("-") {
+            bail!("`stats` needs a file of its own, such as `stats.json`");
+        }
+        let Output::File(output) = &self.output else { return Ok(()) };
         if absolute(output)? == absolute(stats)? {
             bail!("`{}` is both `output` and `stats`; name two files", output.display());
         }
         Ok(())
     }
 
-    /// Refuses to start a run whose files could not be written, or whose results would replace
-    /// earlier ones without `--overwrite`.
-    pub fn check_files(&self) -> Result<()> {
-        if let Output::File(output) = &self.output {
-            check_file(output)?;
-            if output.exists() && !self.overwrite {
-                bail!(
-                    "`{}` exists; pass `--overwrite` to replace it, or `--output FILE` to write elsewhere",
-                    output.display()
-                );
-            }
-        }
-        match &self.stats {
-            Some(stats) if stats != Path::new("-") => check_file(stats),
-            _ => Ok(()),
-        }
+    /// The files that the run writes.
+    fn files(&self) -> impl Iterator<Item = &Path> {
+        let output = match &self.output {
+            Output::File(path) => Some(path.as_path()),
+            Output::Stdout | Output::None => None,
+        };
+        output.into_iter().chain(self.stats.as_deref())
     }
 
     /// Refuses to write over the job file itself.
     pub(super) fn spare(&self, job: &Path) -> Result<()> {
-        let output = match &self.output {
-            Output::File(path) => Some(path),
-            Output::Stdout | Output::None => None,
-        };
         let job = absolute(job)?;
-        for written in output.into_iter().chain(&self.stats) {
+        for written in self.files() {
             if absolute(written)? == job {
                 bail!("`{}` is the job file itself; write to another one", written.display());
             }
@@ -175,28 +165,18 @@ fn output_in_file(folder: &Path, path: &Path) -> Result<Output> {
         bail!("`output` is empty; name a file, or write `-` (standard output) or `none`");
     }
     Ok(match Output::new(path.to_owned()) {
-        Output::File(path) => Output::File(file::from_folder(folder, &path)),
+        Output::File(path) => Output::File(in_folder(folder, &path)),
         other => other,
     })
 }
 
-fn check_file(path: &Path) -> Result<()> {
-    if path.is_dir() {
-        bail!("`{}` is a folder; name a file in it", path.display());
-    }
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
-            bail!("`{}`: no folder `{}`; create it first", path.display(), folder.display())
-        }
-        _ => Ok(()),
-    }
+/// What a path means that was written in a file in `folder`; what is no path stays.
+fn in_folder(folder: &Path, path: &Path) -> PathBuf {
+    if matches!(path.to_str(), Some("" | "-")) { path.to_owned() } else { folder.join(path) }
 }
 
-/// A path that means the same in a job file anywhere; `-` stays.
+/// A path that means the same in a job file anywhere.
 fn path_as_text(path: &Path) -> Result<String> {
-    if path == Path::new("-") {
-        return Ok("-".to_owned());
-    }
     file::as_text(&absolute(path)?).map(str::to_owned)
 }
 

@@ -186,14 +186,15 @@ fn the_command_line_wins_over_the_file_key_by_key() {
 
 #[test]
 fn the_resolved_job_resolves_to_itself() {
-    let text = "output = 'o'\nstats = '-'\nmemory = 1500\nschedule = 'guided'\n\
+    let text = "output = 'o'\nstats = 's'\nmemory = 1500\nschedule = 'guided'\n\
                 [[task]]\nkind = 'fetch'\nurls = ['a']\nurls_from = 'u.txt'\n\
                 extract = { title = '<h1 \"(.*?)\\s' }\n\
                 [[task]]\nkind = 'fibonacci'\nn = [1, '2..=5']\n";
-    let first = JobDir::new(text).job("--threads 3 --value none").unwrap().resolved().unwrap();
+    let dir = JobDir::new(text);
+    let first = dir.job("--threads 3 --value none").unwrap().resolved().unwrap();
     let second = JobDir::new(&first).job("").unwrap().resolved().unwrap();
     assert_eq!(first, second);
-    for line in ["stats = \"-\"", "memory = \"1500B\"", "schedule = \"guided,1\"", "threads = 3"] {
+    for line in ["memory = \"1500B\"", "schedule = \"guided,1\"", "threads = 3"] {
         assert!(first.contains(&format!("{line}\n")), "{line} in:\n{first}");
     }
     assert!(first.contains("[[task]]\nkind = \"fibonacci\"\n"), "{first}");
@@ -296,29 +297,14 @@ fn files_that_would_overwrite_each_other_are_refused() {
         "",
         "`output` is empty; name a file, or write `-` (standard output) or `none`",
     );
+    for stats in ["", "-"] {
+        let expected = "`stats` needs a file of its own, such as `stats.json`";
+        check_error(&format!("stats = '{stats}'"), "", expected);
+    }
     check_error("", "--output x --stats ./x", "`x` is both `output` and `stats`; name two files");
     let dir = JobDir::new("output = 'j.toml'");
     let error = format!("{:#}", dir.job("--overwrite").unwrap_err());
     assert!(error.contains("is the job file itself; write to another one"), "{error}");
-}
-
-#[test]
-fn an_existing_results_file_is_refused_unless_overwritten() {
-    let dir = JobDir::new("output = 'o'");
-    let at =
-        |flags: &str| dir.job(flags).unwrap().settings.check_files().map_err(|e| e.to_string());
-    assert_eq!(at(""), Ok(()));
-    fs::write(dir.0.join("o"), "").unwrap();
-    assert!(at("").unwrap_err().contains("exists; pass `--overwrite` to replace it"));
-    assert_eq!(at("--overwrite"), Ok(()));
-    assert_eq!(at("--output none"), Ok(()));
-    let folder = dir.0.display();
-    assert_eq!(
-        at(&format!("--output {folder}")),
-        Err(format!("`{folder}` is a folder; name a file in it"))
-    );
-    let expected = format!("`{folder}/no/s`: no folder `{folder}/no`; create it first");
-    assert_eq!(at(&format!("--overwrite --stats {folder}/no/s")), Err(expected));
 }
 
 #[test]

@@ -131,7 +131,9 @@ fn a_usage_error_is_told_by_one_rank_of_a_launch() {
     for (rank, n_lines) in [("0", 1), ("1", 0)] {
         for line in ["check", "check missing.toml"] {
             let output = Call::new(line).env("OMPI_COMM_WORLD_RANK", rank).output();
-            assert_eq!(output.status.code(), Some(2), "{line}");
+            if rank == "0" {
+                assert_eq!(output.status.code(), Some(2), "{line}");
+            }
             assert_eq!(text(&output.stderr).lines().count(), n_lines, "{line} on {rank}");
         }
     }
@@ -173,7 +175,8 @@ fn an_existing_results_file_stops_a_run_and_no_check() {
     let call = |line| Call::new(line).file("j.toml", "").file("j.results.jsonl", "old\n");
     call("check j.toml").prints();
     call("run j.toml").refuses(
-        "`j.results.jsonl` exists; pass `--overwrite` to replace it, or `--output FILE` to write elsewhere",
+        "results file `j.results.jsonl` exists; \
+         `--overwrite` replaces it, `--output FILE` writes elsewhere",
     );
 }
 
