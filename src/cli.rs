@@ -8,6 +8,7 @@
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::schedule::Schedule;
@@ -117,8 +118,8 @@ pub struct RunOptions {
     #[arg(long, value_name = "FILE.json")]
     pub stats: Option<PathBuf>,
     /// Write the results in the order of the tasks, not as they arrive
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
-    #[arg(default_missing_value = "true")]
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", hide_possible_values = true)]
     pub ordered: Option<bool>,
     /// How many tasks go to a rank at a time: static[,N], dynamic[,N], guided[,MIN] or auto
     #[arg(long, value_name = "SCHEDULE")]
@@ -130,8 +131,8 @@ pub struct RunOptions {
     #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     pub io_threads: Option<NonZeroU32>,
     /// Let rank 0 only hand out work
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true)]
-    #[arg(default_missing_value = "true")]
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", hide_possible_values = true)]
     pub no_root_compute: Option<bool>,
     /// What each rank may use for its tasks, such as 4GiB; default: its share of its node
     #[arg(long, value_name = "SIZE", value_parser = memory, allow_negative_numbers = true)]
@@ -159,8 +160,8 @@ pub struct TableOptions {
 /// What a Fibonacci task does with its term.
 #[derive(Clone, Debug, Default, Args)]
 pub struct FibonacciOptions {
-    /// How much of each Fibonacci term to gather
-    #[arg(long, value_name = "WHAT")]
+    /// How much of each Fibonacci term to gather: full, summary or none
+    #[arg(long, value_name = "WHAT", hide_possible_values = true)]
     pub value: Option<TermValue>,
     /// Compute the Fibonacci terms modulo M
     #[arg(long, value_name = "M", allow_negative_numbers = true)]
@@ -170,11 +171,11 @@ pub struct FibonacciOptions {
 /// How much of a term is gathered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum TermValue {
-    /// Every digit
+    /// The term itself.
     Full,
-    /// The first and last digits and how many there are
+    /// What it is like, for terms too long to read.
     Summary,
-    /// Only how many digits there are
+    /// Nothing of its value.
     None,
 }
 
@@ -273,6 +274,9 @@ fn extract(text: &str) -> Result<(String, String), String> {
 
 /// A usage error in our voice: one line, names in backticks, the way to the help at its end.
 pub fn usage_error(error: &clap::Error) -> String {
+    if let Some(typed) = negative(error) {
+        return format!("`{typed}…` is negative; numbers, lists and ranges start at 0");
+    }
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     let mut line = String::new();
@@ -285,6 +289,17 @@ pub fn usage_error(error: &clap::Error) -> String {
         line = format!("{line}{gap} {part}");
     }
     format!("{}; see `rankpool --help`", with_backticks(line.trim()))
+}
+
+/// The start of a list or range that clap took for a flag, such as `-5` of `-5..=3`.
+fn negative(error: &clap::Error) -> Option<&str> {
+    match error.get(ContextKind::InvalidArg)? {
+        ContextValue::String(typed) if error.kind() == ErrorKind::UnknownArgument => {
+            let digits = typed.strip_prefix('-')?;
+            digits.starts_with(|c: char| c.is_ascii_digit()).then_some(typed)
+        }
+        _ => None,
+    }
 }
 
 /// Turns clap's quotes around names into backticks, but leaves an apostrophe alone.
@@ -384,6 +399,14 @@ mod tests {
             "invalid value `title` for `--extract <NAME=REGEX>`: \
              write NAME=REGEX, such as title=<h1>(.*?)</h1>",
         );
+    }
+
+    #[test]
+    fn a_negative_range_is_no_unknown_flag() {
+        for typed in ["-5..=3", "-5,3"] {
+            let error = usage_error(&parse(&format!("rankpool fib 1 {typed}")).unwrap_err());
+            assert_eq!(error, "`-5…` is negative; numbers, lists and ranges start at 0");
+        }
     }
 
     #[test]

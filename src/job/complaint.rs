@@ -39,10 +39,22 @@ pub(super) fn translate(text: &str) -> String {
     if path.is_some() {
         lines.pop();
     }
+    if lines.first() == Some(&"regex parse error:") {
+        // Between the two stands the pattern with a mark under the place.
+        let reason = lines.last().map(|line| line.trim_start_matches("error: "));
+        return format!("no regular expression: {}", reason.unwrap_or_default());
+    }
     let sentence = lines.join(", ");
-    reword(&sentence, path).unwrap_or_else(|| match path {
+    let (path, sentence) = match quoted_after(&sentence, "") {
+        Some(key) if path.is_none() => match sentence[key.len() + 2..].strip_prefix(": ") {
+            Some(rest) => (Some(key), rest),
+            None => (None, sentence.as_str()),
+        },
+        _ => (path, sentence.as_str()),
+    };
+    reword(sentence, path).unwrap_or_else(|| match path {
         Some(path) => format!("`{path}`: {sentence}"),
-        None => sentence,
+        None => sentence.to_owned(),
     })
 }
 
@@ -157,6 +169,21 @@ mod tests {
         check("depth = 1\nmode = 'x'", "unknown value `x` in `mode`; use one of `full`, `summary`");
         check("depth = 1\nlinks = 3", "`links` is integer `3`; use a list `[…]`");
         check("depth = 1\ninner.x = 3", "unknown key `x` in `inner`; leave it out");
+    }
+
+    #[test]
+    fn a_key_in_front_is_the_key_in_question() {
+        let told = "`links`: invalid type: string \"x\", expected usize";
+        assert_eq!(translate(told), "`links` is string \"x\"; use a whole number from 0");
+        assert_eq!(translate("`proxy`: no such host"), "`proxy`: no such host");
+    }
+
+    #[test]
+    fn a_bad_pattern_takes_one_line() {
+        #[expect(clippy::invalid_regex, reason = "its error is what is tested")]
+        let error = anyhow::Error::from(regex::Regex::new("a(b").unwrap_err());
+        let expected = "`extract.x`: no regular expression: unclosed group";
+        assert_eq!(explain(&error.context("`extract.x`")), expected);
     }
 
     #[test]

@@ -180,7 +180,22 @@ fn plan(
         })?;
         planned.push(TableSpec { kind: *kind, plan });
     }
+    for table in &mut planned {
+        anchor(&mut table.plan.resolved, folder)?;
+    }
     Ok(planned)
+}
+
+/// Makes the paths of a resolved table mean the same in a job file anywhere: a key that ends
+/// in `_from` names a file.
+fn anchor(resolved: &mut Table, folder: &Path) -> Result<()> {
+    for (key, value) in resolved.iter_mut() {
+        if let Some(path) = value.as_str().filter(|path| key.ends_with("_from") && *path != "-") {
+            let path = settings::absolute(&folder.join(path))?;
+            *value = file::as_text(&path)?.into();
+        }
+    }
+    Ok(())
 }
 
 /// TOML puts a key after `[[task]]` into that table, also one that was meant for the job.

@@ -17,10 +17,8 @@ pub(super) fn fibonacci(args: &FibArgs) -> Table {
     let specs = args.n.iter().flat_map(|spec| spec.split(',')).map(str::trim);
     let (from_stdin, listed): (Vec<_>, Vec<_>) =
         specs.filter(|spec| !spec.is_empty()).partition(|&spec| spec == "-");
-    table.insert("n".to_owned(), listed.into_iter().map(number_or_text).collect::<Vec<_>>().into());
-    if !from_stdin.is_empty() {
-        table.insert("n_from".to_owned(), "-".into());
-    }
+    let numbers: Vec<_> = listed.into_iter().map(number_or_text).collect();
+    insert_list(&mut table, "n", "n_from", numbers, !from_stdin.is_empty());
     table.extend(fibonacci_keys(&args.term).into_iter().map(|(_, key, value)| (key, value)));
     table
 }
@@ -31,10 +29,8 @@ pub(super) fn fetch(args: &FetchArgs) -> Table {
     table.insert("kind".to_owned(), "fetch".into());
     let (from_stdin, urls): (Vec<&str>, Vec<_>) =
         args.urls.iter().map(String::as_str).partition(|&url| url == "-");
-    table.insert("urls".to_owned(), urls.into());
-    if !from_stdin.is_empty() {
-        table.insert("urls_from".to_owned(), "-".into());
-    }
+    let urls = urls.into_iter().map(Value::from).collect();
+    insert_list(&mut table, "urls", "urls_from", urls, !from_stdin.is_empty());
     for (key, typed) in [("links", &args.links), ("redirects", &args.redirects)] {
         table.extend(typed.as_deref().map(|typed| (key.to_owned(), number_or_text(typed))));
     }
@@ -57,6 +53,16 @@ pub(super) fn fetch(args: &FetchArgs) -> Table {
         table.insert("extract".to_owned(), patterns.into());
     }
     table
+}
+
+/// The entries under `key`, and standard input under `from` where a `-` stood among them.
+fn insert_list(table: &mut Table, key: &str, from: &str, entries: Vec<Value>, stdin: bool) {
+    if stdin {
+        table.insert(from.to_owned(), "-".into());
+    }
+    if !entries.is_empty() || !stdin {
+        table.insert(key.to_owned(), entries.into());
+    }
 }
 
 /// Writes the command line's keys into every table of their kind.

@@ -49,7 +49,7 @@ impl Kind for Fake {
         self.0
     }
 
-    fn plan(&self, table: Table, context: &mut PlanContext<'_>) -> Result<Plan> {
+    fn plan(&self, table: Table, _: &mut PlanContext<'_>) -> Result<Plan> {
         let (resolved, count) = if self.0 == "fibonacci" {
             let terms: Terms = table.try_into()?;
             if let Some(n) = terms.n.iter().filter_map(Value::as_integer).find(|&n| n < 0) {
@@ -58,8 +58,7 @@ impl Kind for Fake {
             let count = terms.n_from.is_none().then_some(terms.n.len() as u64);
             (Table::try_from(terms)?, count)
         } else {
-            let mut pages: Pages = table.try_into()?;
-            pages.urls_from = pages.urls_from.map(|path| file::from_folder(context.folder, &path));
+            let pages: Pages = table.try_into()?;
             (Table::try_from(&pages)?, Some(pages.urls.len() as u64))
         };
         let source = Box::new(Counted(count));

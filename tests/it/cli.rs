@@ -31,7 +31,10 @@ impl Call {
     }
 
     pub(crate) fn file(self, name: &str, bytes: impl AsRef<[u8]>) -> Self {
-        fs::write(self.folder.join(name), bytes).expect("a file can be written");
+        let path = self.folder.join(name);
+        let folder = path.parent().expect("a file is in a folder");
+        fs::create_dir_all(folder).expect("a folder can be made");
+        fs::write(path, bytes).expect("a file can be written");
         self
     }
 
