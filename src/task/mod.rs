@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 /// Every kind of work, in the order in which help and errors list them.
 pub static KINDS: &[&dyn Kind] = &[&fetch::Fetch];
@@ -65,8 +66,14 @@ pub struct Plan {
     pub pool: Pool,
 }
 
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plan").field("resolved", &self.resolved).finish_non_exhaustive()
+    }
+}
+
 /// Which of a rank's two pools runs a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Pool {
     /// One thread a core: tasks that compute.
@@ -113,6 +120,23 @@ pub enum Input {
     Number(u64),
     /// A text, such as a URL.
     Text(Box<str>),
+}
+
+/// Hexadecimal digits of a task's id.
+pub const ID_DIGITS: usize = 32;
+
+/// A task's id: XXH3-128 of its input as JSON, with the seed XXH3-64(kind) + occurrence. It
+/// depends on what the task is, not on where it stands in a job.
+pub fn id(kind: &str, input_json: &[u8], occurrence: u32) -> u128 {
+    let seed = xxh3_64(kind.as_bytes()).wrapping_add(occurrence.into());
+    xxh3_128_with_seed(input_json, seed)
+}
+
+/// An id as records show it.
+pub fn id_digits(id: u128) -> [u8; ID_DIGITS] {
+    std::array::from_fn(|idx| {
+        b"0123456789abcdef"[(id >> (4 * (ID_DIGITS - 1 - idx)) & 15) as usize]
+    })
 }
 
 /// What runs the tasks of one table, on any rank and any thread.
@@ -183,6 +207,31 @@ pub enum ErrorClass {
 }
 
 impl ErrorClass {
+    /// Every class, in the order of their codes.
+    pub const ALL: &[Self] = &[
+        Self::Panic,
+        Self::Failed,
+        Self::Timeout,
+        Self::Connect,
+        Self::Tls,
+        Self::Dns,
+        Self::Http,
+        Self::BodyTooLarge,
+        Self::InvalidInput,
+        Self::Memory,
+    ];
+
+    /// The code on the wire, from 1.
+    pub fn code(self) -> u8 {
+        self as u8 + 1
+    }
+
+    /// The class of a code from the wire.
+    pub fn from_code(code: u8) -> Result<Self> {
+        let class = usize::from(code).checked_sub(1).and_then(|idx| Self::ALL.get(idx));
+        class.copied().ok_or_else(|| anyhow::anyhow!("unknown error class {code}"))
+    }
+
     /// The name in records: `body-too-large`.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,0 +1,173 @@
+//! Runs tasks one after another on one thread and formats their records.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use super::ledger::Clock;
+use super::{Shared, Table, panics};
+use crate::json;
+use crate::message::{ChunkId, OutcomesBuilder, Status, Task};
+use crate::task::{self, ErrorClass, Pool, TaskError};
+
+/// Outcomes leave when they are so old, so that they are written as they arrive …
+const OLDEST: Duration = Duration::from_millis(5);
+/// … or so large.
+const LARGEST: usize = 64 << 10;
+
+/// Outcomes of one chunk, gathered on one thread.
+pub(super) struct Batch<'a> {
+    shared: &'a Shared,
+    chunk: ChunkId,
+    outcomes: OutcomesBuilder,
+    clock: &'a Clock,
+    thread: usize,
+    /// When the first of the outcomes was begun.
+    opened: Instant,
+    /// When the last task ended, or the batch was made.
+    now: Instant,
+}
+
+impl<'a> Batch<'a> {
+    pub(super) fn new(chunk: ChunkId, shared: &'a Shared) -> Self {
+        let thread = rayon::current_thread_index().expect("tasks run on a pool's threads");
+        let io = std::thread::current().name().is_some_and(|name| name.contains("io-"));
+        let pool = if io { Pool::Io } else { Pool::Cpu };
+        let now = now();
+        Self {
+            shared,
+            chunk,
+            outcomes: OutcomesBuilder::new(chunk),
+            clock: shared.clocks.clock(pool, thread),
+            thread: thread + if io { shared.config.threads as usize } else { 0 },
+            opened: now,
+            now,
+        }
+    }
+
+    /// Runs one task and adds its outcome.
+    pub(super) fn run(&mut self, index: u32, task: &Task, table: &Table) {
+        let record = self.outcomes.begin();
+        let opened = Opened::open(record, task, table);
+        record.extend_from_slice(b",\"status\":\"ok\",\"output\":");
+        let started = now();
+        self.clock.begin(started - self.now, started);
+        let result = run_caught(table, task, self.shared, record);
+        let ended = now();
+        self.clock.end(ended - started);
+        self.now = ended;
+        let status = match result {
+            Ok(()) => Status::Ok,
+            Err(error) => {
+                record.truncate(opened.input_end);
+                put_error(record, &error);
+                Status::Failed(error.class)
+            }
+        };
+        if status == Status::Ok && !self.shared.config.records {
+            let start = self.outcomes.record_start();
+            self.outcomes.record().truncate(start);
+        } else {
+            opened.put_id(record, task, table);
+            self.close_record(task, started, ended);
+        }
+        let nanos = u64::try_from((ended - started).as_nanos()).unwrap_or(u64::MAX);
+        self.outcomes.end(index, status, nanos);
+        if ended - self.opened >= OLDEST || self.outcomes.size() >= LARGEST {
+            self.flush();
+        }
+    }
+
+    /// Who ran the task and when: what follows the output.
+    fn close_record(&mut self, task: &Task, started: Instant, ended: Instant) {
+        let Shared { config, pid, started: (instant, system), .. } = self.shared;
+        let start = (*system + (started - *instant)).duration_since(std::time::UNIX_EPOCH);
+        let micros = start.unwrap_or_default().as_micros();
+        let nanos = (ended - started).as_nanos();
+        let record = self.outcomes.record();
+        record.extend_from_slice(b",\"attempts\":");
+        json::put_number(record, u64::from(task.earlier_attempts) + 1);
+        record.extend_from_slice(b",\"rank\":");
+        json::put_number(record, u64::from(config.rank));
+        record.extend_from_slice(b",\"host\":");
+        json::put_text(record, &config.host);
+        record.extend_from_slice(b",\"pid\":");
+        json::put_number(record, u64::from(*pid));
+        record.extend_from_slice(b",\"thread\":");
+        json::put_number(record, self.thread as u64);
+        record.extend_from_slice(b",\"start\":");
+        json::put_fixed(record, micros, 6);
+        record.extend_from_slice(b",\"seconds\":");
+        json::put_fixed(record, nanos, 9);
+        record.extend_from_slice(b"}\n");
+    }
+
+    fn flush(&mut self) {
+        let full = std::mem::replace(&mut self.outcomes, OutcomesBuilder::new(self.chunk));
+        self.opened = self.now;
+        // Nobody listens only when the run has ended in an error.
+        let _ = self.shared.outcomes.send(full.finish());
+    }
+
+    /// Sends what is left.
+    pub(super) fn send(mut self) {
+        if !self.outcomes.is_empty() {
+            self.flush();
+        }
+        let now = now();
+        self.clock.overhead(now - self.now);
+    }
+}
+
+/// Now, for measuring how long tasks take.
+#[allow(clippy::disallowed_methods, reason = "an executor measures its tasks")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn run_caught(
+    table: &Table,
+    task: &Task,
+    shared: &Shared,
+    record: &mut Vec<u8>,
+) -> Result<(), TaskError> {
+    let run = AssertUnwindSafe(|| table.work.run(&task.input, &shared.context, record));
+    catch_unwind(run).unwrap_or_else(|panic| {
+        Err(TaskError::new(ErrorClass::Panic, panics::message(panic.as_ref())))
+    })
+}
+
+/// Where the parts of a record's beginning stand.
+struct Opened {
+    id: usize,
+    input: usize,
+    input_end: usize,
+}
+
+impl Opened {
+    /// Writes a record up to its input, with room for the id that is made from it.
+    fn open(record: &mut Vec<u8>, task: &Task, table: &Table) -> Self {
+        record.extend_from_slice(b"{\"id\":\"");
+        let id = record.len();
+        record.resize(id + task::ID_DIGITS, b'0');
+        record.extend_from_slice(b"\",\"kind\":\"");
+        record.extend_from_slice(table.kind.as_bytes());
+        record.extend_from_slice(b"\",\"input\":");
+        let input = record.len();
+        table.work.write_input(&task.input, record);
+        Self { id, input, input_end: record.len() }
+    }
+
+    fn put_id(&self, record: &mut [u8], task: &Task, table: &Table) {
+        let input = &record[self.input..self.input_end];
+        let id = task::id(table.kind, input, task.occurrence);
+        record[self.id..self.id + task::ID_DIGITS].copy_from_slice(&task::id_digits(id));
+    }
+}
+
+fn put_error(record: &mut Vec<u8>, error: &TaskError) {
+    record.extend_from_slice(b",\"status\":\"failed\",\"error\":{\"class\":");
+    json::put_text(record, error.class.as_str());
+    record.extend_from_slice(b",\"message\":");
+    json::put_text(record, &error.message);
+    record.push(b'}');
+}

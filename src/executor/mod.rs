@@ -1,0 +1,200 @@
+//! One rank's pools: a CPU pool (rayon, one thread a core) for tasks that compute and an I/O
+//! pool (many threads) for tasks that wait, so that neither holds up the other.
+//!
+//! A chunk is shared by a pool's threads, each taking the next few tasks when it is free; the
+//! outcomes leave in batches of some milliseconds, already formatted as records.
+//!
+//! **Invariant:** talks to no other rank; outcomes leave through a channel.
+
+mod batch;
+mod ledger;
+mod panics;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Instant, SystemTime};
+
+use anyhow::{Context as _, Result};
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+pub use ledger::Ledger;
+
+use crate::message::{self, ChunkId, Task};
+use crate::task::{self, Context, Pool, Work};
+use batch::Batch;
+use ledger::Clocks;
+
+/// Tasks that a thread takes at once while many are left: fewer claims on a shared counter.
+const LARGEST_CLAIM: usize = 32;
+
+/// One `[[task]]` table as an executor sees it.
+pub struct Table {
+    /// The kind's name, for records.
+    pub kind: &'static str,
+    /// What runs its tasks.
+    pub work: Box<dyn Work>,
+    /// Where they run.
+    pub pool: Pool,
+}
+
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Table").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+/// How an executor is set up.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// This rank's number, for records.
+    pub rank: u32,
+    /// This host's name, for records.
+    pub host: String,
+    /// Threads of the CPU pool.
+    pub threads: u32,
+    /// Threads of the I/O pool; 0 for none.
+    pub io_threads: u32,
+    /// Whether tasks that succeed get a record too, or those that fail only.
+    pub records: bool,
+    /// Bytes that this rank may use for its tasks.
+    pub memory: u64,
+}
+
+/// A rank's pools at work.
+pub struct Executor {
+    cpu: ThreadPool,
+    io: Option<ThreadPool>,
+    shared: Arc<Shared>,
+    outcomes: Receiver<Vec<u8>>,
+}
+
+/// What all threads of a rank share.
+struct Shared {
+    config: Config,
+    pid: u32,
+    tables: Vec<Table>,
+    context: Context,
+    clocks: Clocks,
+    /// The run's start by this rank's clock, for the `start` of records.
+    started: (Instant, SystemTime),
+    outcomes: Sender<Vec<u8>>,
+}
+
+impl Executor {
+    /// Starts the pools; `now` is the run's start.
+    pub fn new(config: Config, tables: Vec<Table>, now: Instant) -> Result<Self> {
+        panics::keep_quiet_in_tasks();
+        let (sender, outcomes) = unbounded();
+        // rayon takes 0 for "as many as cores"; a rank without tasks has one thread that sleeps.
+        let cpu = pool(config.threads.max(1), "cpu", CPU_STACK)?;
+        let io = (config.io_threads > 0).then(|| pool(config.io_threads, "io", IO_STACK));
+        let shared = Shared {
+            pid: std::process::id(),
+            tables,
+            context: Context { memory: config.memory },
+            clocks: Clocks::new(config.threads, config.io_threads, now),
+            started: (now, SystemTime::now()),
+            outcomes: sender,
+            config,
+        };
+        Ok(Self { cpu, io: io.transpose()?, shared: Arc::new(shared), outcomes })
+    }
+
+    /// Runs the tasks of an encoded chunk when threads are free, in the order of chunks.
+    pub fn start(&self, chunk: &[u8]) -> Result<()> {
+        let (id, tasks) = message::decode_chunk(chunk)?;
+        let Some(first) = tasks.first() else { return Ok(()) };
+        let table = self.shared.tables.get(usize::from(first.table));
+        let pool = match table.context("chunk of an unknown table")?.pool {
+            Pool::Cpu => &self.cpu,
+            Pool::Io => self.io.as_ref().context("chunk for an I/O pool that is not there")?,
+        };
+        let n_runners = pool.current_num_threads().min(tasks.len());
+        let chunk = Arc::new(Chunk { id, tasks, n_runners, next: AtomicUsize::new(0) });
+        for _ in 0..n_runners {
+            let (chunk, shared) = (Arc::clone(&chunk), Arc::clone(&self.shared));
+            pool.spawn_fifo(move || run_tasks(&chunk, &shared));
+        }
+        Ok(())
+    }
+
+    /// Where outcomes arrive, each the payload of a [`message::ToRoot::Outcomes`].
+    pub fn outcomes(&self) -> &Receiver<Vec<u8>> {
+        &self.outcomes
+    }
+
+    /// Notes that rank 0 has nothing left to hand out: being idle is the run's tail from here.
+    pub fn drained(&self, now: Instant) {
+        self.shared.clocks.drained(now);
+    }
+
+    /// Where the threads' time went, up to now.
+    pub fn ledger(&self, now: Instant) -> Ledger {
+        self.shared.clocks.ledger(now)
+    }
+}
+
+impl std::fmt::Debug for Executor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Executor").field("config", &self.shared.config).finish_non_exhaustive()
+    }
+}
+
+/// Stack of a thread that computes.
+const CPU_STACK: usize = 8 << 20;
+/// Stack of a thread that waits: there are hundreds.
+const IO_STACK: usize = 1 << 20;
+
+fn pool(threads: u32, name: &'static str, stack: usize) -> Result<ThreadPool> {
+    ThreadPoolBuilder::new()
+        .num_threads(threads as usize)
+        .stack_size(stack)
+        .thread_name(move |idx| format!("{}{name}-{idx}", panics::TASK_THREADS))
+        .build()
+        .with_context(|| format!("cannot start {threads} {name} threads; ask for fewer"))
+}
+
+/// A chunk that a pool's threads share.
+struct Chunk {
+    id: ChunkId,
+    tasks: Vec<Task>,
+    n_runners: usize,
+    next: AtomicUsize,
+}
+
+impl Chunk {
+    /// The next few tasks, for the calling thread alone: fewer towards the end, so that the
+    /// threads finish together.
+    fn claim(&self) -> Option<std::ops::Range<usize>> {
+        let left = self.tasks.len().saturating_sub(self.next.load(Ordering::Relaxed));
+        let size = (left / (4 * self.n_runners)).clamp(1, LARGEST_CLAIM);
+        let start = self.next.fetch_add(size, Ordering::Relaxed);
+        (start < self.tasks.len()).then(|| start..(start + size).min(self.tasks.len()))
+    }
+}
+
+/// Runs tasks of a chunk on the calling thread until none is left.
+fn run_tasks(chunk: &Chunk, shared: &Shared) {
+    let mut batch: Option<Batch<'_>> = None;
+    while let Some(range) = chunk.claim() {
+        let batch = batch.get_or_insert_with(|| Batch::new(chunk.id, shared));
+        for idx in range {
+            let task = &chunk.tasks[idx];
+            let table = &shared.tables[usize::from(task.table)];
+            batch.run(u32::try_from(idx).expect("bounded by the schedule"), task, table);
+        }
+    }
+    if let Some(batch) = batch {
+        batch.send();
+    }
+}
+
+/// What runs the tasks of a job's tables on this rank.
+pub fn table(kind: &str, options: &str, pool: Pool) -> Result<Table> {
+    let kind = task::kind(kind).with_context(|| format!("unknown kind `{kind}`"))?;
+    Ok(Table { kind: kind.name(), work: kind.work(options)?, pool })
+}
+
+#[cfg(test)]
+mod tests;

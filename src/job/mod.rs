@@ -1,0 +1,203 @@
+//! From a job file and a command line to a [`JobSpec`]: merged, checked and complete.
+//!
+//! [`file`] is what was written, this is what it means. `rankpool fib` and `rankpool fetch`
+//! write their one table themselves and go the same way from there.
+//!
+//! **Invariant:** rank 0 alone does this, before any task runs; nothing here starts MPI, and no
+//! later part sees a flag or a path that still has to be interpreted.
+
+mod complaint;
+pub mod file;
+mod settings;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use serde::Serialize;
+use toml::{Table, Value};
+
+use crate::cli::{FetchArgs, FibArgs, Overrides, RunOptions};
+use crate::task::items::SeenByContent;
+use crate::task::{KINDS, Kind, Plan, PlanContext};
+use file::JobFile;
+pub use settings::{Output, Settings};
+
+type Kinds = [&'static dyn Kind];
+
+/// A job, ready to run.
+#[derive(Debug)]
+pub struct JobSpec {
+    /// The job file's name without its ending; `fib` and `fetch` for the one-liners.
+    pub name: String,
+    /// How the run goes.
+    pub settings: Settings,
+    /// The tables, in their order.
+    pub tables: Vec<TableSpec>,
+}
+
+/// One `[[task]]` table, ready to run.
+pub struct TableSpec {
+    /// The kind of its tasks.
+    pub kind: &'static dyn Kind,
+    /// Its tasks and what they need.
+    pub plan: Plan,
+}
+
+impl fmt::Debug for TableSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TableSpec")
+            .field("kind", &self.kind.name())
+            .field("resolved", &self.plan.resolved)
+            .finish_non_exhaustive()
+    }
+}
+
+impl JobSpec {
+    /// The job in a file, as the command line changes it.
+    pub fn from_file(path: &Path, overrides: &Overrides) -> Result<Self> {
+        Self::from_file_of(KINDS, path, overrides)
+    }
+
+    /// The job of `rankpool fib`.
+    pub fn from_fib(args: &FibArgs) -> Result<Self> {
+        Self::one_liner(KINDS, "fib", tables::fibonacci(args), &args.run)
+    }
+
+    /// The job of `rankpool fetch`.
+    pub fn from_fetch(args: &FetchArgs) -> Result<Self> {
+        Self::one_liner(KINDS, "fetch", tables::fetch(args), &args.run)
+    }
+
+    fn from_file_of(kinds: &Kinds, path: &Path, overrides: &Overrides) -> Result<Self> {
+        let mut written = JobFile::read(path)?;
+        let place = path.display();
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let results = Output::File(PathBuf::from(format!("{stem}.results.jsonl")));
+        let settings = Settings::merge(&overrides.run, &written, folder, results)
+            .and_then(|settings| settings.spare(path).map(|()| settings))
+            .with_context(|| place.to_string())?;
+        let numbered = |idx: usize| format!("{place}: [[task]] {}: ", idx + 1);
+        let kinds = kinds_of(kinds, &written.task, numbered)?;
+        tables::replace(&mut written.task, &overrides.tables).with_context(|| place.to_string())?;
+        let tables = plan(&kinds, written.task, folder, numbered)?;
+        Ok(Self { name: stem.into_owned(), settings, tables })
+    }
+
+    fn one_liner(kinds: &Kinds, name: &str, table: Table, options: &RunOptions) -> Result<Self> {
+        let folder = Path::new("");
+        let settings = Settings::merge(options, &JobFile::default(), folder, Output::None)?;
+        let tables = vec![table];
+        let kinds = kinds_of(kinds, &tables, |_| String::new())?;
+        let tables = plan(&kinds, tables, folder, |_| String::new())?;
+        Ok(Self { name: name.to_owned(), settings, tables })
+    }
+
+    /// The job with every default filled in, again as a job file, whose own resolved form is
+    /// the same text.
+    pub fn resolved(&self) -> Result<String> {
+        #[derive(Serialize)]
+        struct ResolvedJob<'a> {
+            #[serde(flatten)]
+            settings: settings::Resolved,
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            task: Vec<ResolvedTable<'a>>,
+        }
+        #[derive(Serialize)]
+        struct ResolvedTable<'a> {
+            kind: &'a str,
+            #[serde(flatten)]
+            keys: Table,
+        }
+        let task = self.tables.iter().map(|table| {
+            let mut keys = table.plan.resolved.clone();
+            keys.remove("kind");
+            ResolvedTable { kind: table.kind.name(), keys }
+        });
+        let job = ResolvedJob { settings: self.settings.resolved()?, task: task.collect() };
+        toml::to_string(&job).context("cannot write the resolved job as TOML")
+    }
+
+    /// How much work this is, for people: `3,255 tasks in 3 tables`.
+    pub fn summary(&self) -> String {
+        let counts: Vec<_> =
+            self.tables.iter().map(|table| table.plan.source.remaining()).collect();
+        let n_tasks = counts.iter().flatten().fold(0, |sum: u64, &n| sum.saturating_add(n));
+        // A source that reads standard input does not know how much is still to come.
+        let at_least = if counts.contains(&None) { "at least " } else { "" };
+        let n_tables = self.tables.len() as u64;
+        format!("{at_least}{} in {}", counted(n_tasks, "task"), counted(n_tables, "table"))
+    }
+}
+
+/// The kind of each table. All tables, before any key of one is looked at: a misspelt kind
+/// would make a flag for it look out of place.
+fn kinds_of(
+    kinds: &Kinds,
+    tables: &[Table],
+    place: impl Fn(usize) -> String,
+) -> Result<Vec<&'static dyn Kind>> {
+    let kind_of =
+        |(idx, table)| kind_of(kinds, table).map_err(|error| anyhow!("{}{error}", place(idx)));
+    tables.iter().enumerate().map(kind_of).collect()
+}
+
+fn kind_of(kinds: &Kinds, table: &Table) -> Result<&'static dyn Kind> {
+    let names = || kinds.iter().map(|kind| kind.name());
+    let name = match table.get("kind") {
+        Some(Value::String(name)) => name,
+        Some(_) => bail!("`kind` is no string; use one of {}", complaint::listed(names())),
+        None => bail!("no `kind`; add `kind = \"…\"`, one of {}", complaint::listed(names())),
+    };
+    if let Some(kind) = kinds.iter().find(|kind| kind.name() == name) {
+        return Ok(*kind);
+    }
+    let meant = complaint::did_you_mean(name, names())
+        .map(|meant| format!("did you mean `{meant}`? "))
+        .unwrap_or_default();
+    bail!("unknown kind `{name}`; {meant}there are {}", complaint::listed(names()))
+}
+
+fn plan(
+    kinds: &[&'static dyn Kind],
+    tables: Vec<Table>,
+    folder: &Path,
+    place: impl Fn(usize) -> String,
+) -> Result<Vec<TableSpec>> {
+    let mut seen = SeenByContent::default();
+    let mut planned = Vec::with_capacity(tables.len());
+    for (idx, (kind, mut table)) in kinds.iter().zip(tables).enumerate() {
+        table.remove("kind");
+        let misplaced = JobFile::KEYS.into_iter().find(|key| table.contains_key(*key));
+        let mut context = PlanContext { folder, seen: &mut seen };
+        let plan = kind.plan(table, &mut context).map_err(|error| {
+            let told = complaint::explain(&error);
+            anyhow!("{}{}", place(idx), at_its_place(&told, misplaced).unwrap_or(told))
+        })?;
+        planned.push(TableSpec { kind: *kind, plan });
+    }
+    Ok(planned)
+}
+
+/// TOML puts a key after `[[task]]` into that table, also one that was meant for the job.
+fn at_its_place(told: &str, misplaced: Option<&str>) -> Option<String> {
+    let key = misplaced?;
+    told.starts_with(&format!("unknown key `{key}`"))
+        .then(|| format!("`{key}` is a key of the whole job: put it above the first `[[task]]`"))
+}
+
+fn counted(n: u64, what: &str) -> String {
+    let digits = n.to_string();
+    let mut grouped = String::new();
+    for (idx, digit) in digits.chars().enumerate() {
+        if idx > 0 && (digits.len() - idx).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    format!("{grouped} {what}{}", if n == 1 { "" } else { "s" })
+}

@@ -1,0 +1,205 @@
+//! How a run goes: the job file's keys and the command line's options merged, with defaults.
+
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use serde::Serialize;
+
+use super::file::{self, JobFile};
+use crate::cli::RunOptions;
+use crate::schedule::Schedule;
+use crate::units;
+
+const IO_THREADS: NonZeroU32 = NonZeroU32::new(64).expect("64 is not 0");
+
+/// How a run goes, complete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "four independent switches of the command line")]
+pub struct Settings {
+    /// How many tasks go to a rank at a time.
+    pub schedule: Schedule,
+    /// CPU threads of each rank; `None`: the rank's share of its node.
+    pub threads: Option<NonZeroU32>,
+    /// Threads of each rank for tasks that wait.
+    pub io_threads: NonZeroU32,
+    /// Whether rank 0 runs tasks too.
+    pub root_computes: bool,
+    /// Whether the results are in the order of the tasks.
+    pub ordered: bool,
+    /// Bytes that each rank may use for its tasks; `None`: its share of its node.
+    pub memory: Option<u64>,
+    /// Where the results go.
+    pub output: Output,
+    /// Whether an existing results file is replaced.
+    pub overwrite: bool,
+    /// The file that the statistics go to as well; `-` is standard output.
+    pub stats: Option<PathBuf>,
+    /// Whether nothing but errors is reported.
+    pub quiet: bool,
+}
+
+/// Where the results go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// To a file, as JSON Lines.
+    File(PathBuf),
+    /// To standard output, as JSON Lines.
+    Stdout,
+    /// Nowhere.
+    None,
+}
+
+impl Output {
+    /// What stands for an output in a job file and on the command line.
+    fn new(path: PathBuf) -> Self {
+        match path.to_str() {
+            Some("-") => Self::Stdout,
+            Some("none") => Self::None,
+            _ => Self::File(path),
+        }
+    }
+}
+
+/// The settings as a job file says them.
+#[derive(Debug, Serialize)]
+pub(super) struct Resolved {
+    output: String,
+    stats: Option<String>,
+    ordered: bool,
+    schedule: String,
+    threads: Option<NonZeroU32>,
+    io_threads: NonZeroU32,
+    root_computes: bool,
+    memory: Option<String>,
+}
+
+impl Settings {
+    /// The command line's options over the job file's keys over the defaults.
+    ///
+    /// Paths in the file start at `folder`, those on the command line at the current directory.
+    pub(super) fn merge(
+        options: &RunOptions,
+        written: &JobFile,
+        folder: &Path,
+        default_output: Output,
+    ) -> Result<Self> {
+        let output = match (&options.output, &written.output) {
+            (Some(typed), _) => Output::new(typed.clone()),
+            (None, Some(path)) => output_in_file(folder, path)?,
+            (None, None) => default_output,
+        };
+        let written_stats = written.stats.as_deref().map(|path| file::from_folder(folder, path));
+        let settings = Self {
+            schedule: options.schedule.or(written.schedule).unwrap_or_default(),
+            threads: options.threads.or(written.threads),
+            io_threads: options.io_threads.or(written.io_threads).unwrap_or(IO_THREADS),
+            root_computes: match options.no_root_compute {
+                Some(no) => !no,
+                None => written.root_computes.unwrap_or(true),
+            },
+            ordered: options.ordered.or(written.ordered).unwrap_or(false),
+            memory: options.memory.or(written.memory),
+            output,
+            overwrite: options.overwrite,
+            stats: options.stats.clone().or(written_stats),
+            quiet: options.quiet,
+        };
+        settings.refuse_one_file_for_two()?;
+        Ok(settings)
+    }
+
+    fn refuse_one_file_for_two(&self) -> Result<()> {
+        let (Output::File(output), Some(stats)) = (&self.output, &self.stats) else {
+            return Ok(());
+        };
+        if absolute(output)? == absolute(stats)? {
+            bail!("`{}` is both `output` and `stats`; name two files", output.display());
+        }
+        Ok(())
+    }
+
+    /// Refuses to start a run whose files could not be written, or whose results would replace
+    /// earlier ones without `--overwrite`.
+    pub fn check_files(&self) -> Result<()> {
+        if let Output::File(output) = &self.output {
+            check_file(output)?;
+            if output.exists() && !self.overwrite {
+                bail!(
+                    "`{}` exists; pass `--overwrite` to replace it, or `--output FILE` to write elsewhere",
+                    output.display()
+                );
+            }
+        }
+        match &self.stats {
+            Some(stats) if stats != Path::new("-") => check_file(stats),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses to write over the job file itself.
+    pub(super) fn spare(&self, job: &Path) -> Result<()> {
+        let output = match &self.output {
+            Output::File(path) => Some(path),
+            Output::Stdout | Output::None => None,
+        };
+        let job = absolute(job)?;
+        for written in output.into_iter().chain(&self.stats) {
+            if absolute(written)? == job {
+                bail!("`{}` is the job file itself; write to another one", written.display());
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn resolved(&self) -> Result<Resolved> {
+        Ok(Resolved {
+            output: match &self.output {
+                Output::File(path) => path_as_text(path)?,
+                Output::Stdout => "-".to_owned(),
+                Output::None => "none".to_owned(),
+            },
+            stats: self.stats.as_deref().map(path_as_text).transpose()?,
+            ordered: self.ordered,
+            schedule: self.schedule.to_string(),
+            threads: self.threads,
+            io_threads: self.io_threads,
+            root_computes: self.root_computes,
+            memory: self.memory.map(units::format_size),
+        })
+    }
+}
+
+fn output_in_file(folder: &Path, path: &Path) -> Result<Output> {
+    if path.as_os_str().is_empty() {
+        bail!("`output` is empty; name a file, or write `-` (standard output) or `none`");
+    }
+    Ok(match Output::new(path.to_owned()) {
+        Output::File(path) => Output::File(file::from_folder(folder, &path)),
+        other => other,
+    })
+}
+
+fn check_file(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        bail!("`{}` is a folder; name a file in it", path.display());
+    }
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+            bail!("`{}`: no folder `{}`; create it first", path.display(), folder.display())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A path that means the same in a job file anywhere; `-` stays.
+fn path_as_text(path: &Path) -> Result<String> {
+    if path == Path::new("-") {
+        return Ok("-".to_owned());
+    }
+    file::as_text(&absolute(path)?).map(str::to_owned)
+}
+
+pub(super) fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).with_context(|| format!("no absolute path for `{}`", path.display()))
+}

@@ -1,0 +1,82 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn task() -> impl Strategy<Value = Task> {
+    let input = prop_oneof![
+        any::<u64>().prop_map(Input::Number),
+        ".{0,40}".prop_map(|text| Input::Text(text.into())),
+    ];
+    (any::<u16>(), 0..3u32, 0..3u32, input).prop_map(
+        |(table, earlier_attempts, occurrence, input)| Task {
+            seq: 0,
+            table,
+            earlier_attempts,
+            occurrence,
+            cost: 0.0,
+            input,
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn a_chunk_arrives_as_it_was_sent(id in any::<u64>(), tasks in prop::collection::vec(task(), 0..50)) {
+        let mut message = Vec::new();
+        ToWorker::Chunk(&encode_chunk(id, tasks.iter())).encode(&mut message);
+        ToWorker::Finish.encode(&mut message);
+        let mut rest = message.as_slice();
+        let Some(ToWorker::Chunk(payload)) = ToWorker::decode(&mut rest).unwrap() else {
+            panic!("not a chunk")
+        };
+        prop_assert_eq!(decode_chunk(payload).unwrap(), (id, tasks));
+        prop_assert_eq!(ToWorker::decode(&mut rest).unwrap(), Some(ToWorker::Finish));
+        prop_assert_eq!(ToWorker::decode(&mut rest).unwrap(), None);
+    }
+
+    #[test]
+    fn a_torn_message_is_an_error_and_never_a_panic(tasks in prop::collection::vec(task(), 1..9), cut in any::<prop::sample::Index>()) {
+        let payload = encode_chunk(7, tasks.iter());
+        let cut = cut.index(payload.len());
+        prop_assert!(decode_chunk(&payload[..cut]).is_err());
+    }
+
+    #[test]
+    fn any_bytes_decode_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = decode_chunk(&bytes);
+        let mut rest = bytes.as_slice();
+        while let Ok(Some(_)) = ToRoot::decode(&mut rest) {}
+        if let Ok(mut outcomes) = Outcomes::decode(&bytes) {
+            while let Ok(Some(_)) = outcomes.next() {}
+        }
+    }
+}
+
+#[test]
+fn outcomes_arrive_with_their_records() {
+    let mut builder = OutcomesBuilder::new(9);
+    assert!(builder.is_empty());
+    builder.begin().extend_from_slice(b"one\n");
+    builder.end(3, Status::Ok, 17);
+    builder.begin();
+    builder.end(4, Status::Failed(ErrorClass::Memory), 1 << 40);
+    let payload = builder.finish();
+    let mut outcomes = Outcomes::decode(&payload).unwrap();
+    assert_eq!(outcomes.chunk, 9);
+    let first = outcomes.next().unwrap().unwrap();
+    assert_eq!((first.index, first.status, first.nanos), (3, Status::Ok, 17));
+    assert_eq!(first.record, b"one\n");
+    let second = outcomes.next().unwrap().unwrap();
+    assert_eq!(second.status, Status::Failed(ErrorClass::Memory));
+    assert_eq!((second.nanos, second.record), (1 << 40, &b""[..]));
+    assert_eq!(outcomes.next().unwrap(), None);
+}
+
+#[test]
+fn every_error_class_has_a_code_of_its_own() {
+    for &class in ErrorClass::ALL {
+        assert_eq!(ErrorClass::from_code(class.code()).unwrap(), class);
+    }
+    assert!(ErrorClass::from_code(0).is_err());
+    assert!(ErrorClass::from_code(255).is_err());
+}

@@ -1,0 +1,116 @@
+//! A finished run: the table that users of Parallel Python know, then kinds, then where each
+//! rank's time went.
+
+use super::{duration, table, thousands};
+use crate::stats::{KindSummary, RankSummary, Summary};
+
+/// The whole summary, some lines.
+pub fn summary(summary: &Summary) -> String {
+    let mut text = headline(summary);
+    if summary.tasks == 0 {
+        return text;
+    }
+    text += "\nJob execution statistics:\n";
+    text += &servers(&summary.ranks);
+    text += "\nTask times by kind:\n";
+    text += &kinds(&summary.kinds);
+    text += "\nWhere each rank's time went, in % of its threads' time:\n";
+    text += &ledgers(&summary.ranks);
+    text += &format!(
+        "\nimbalance {:.1} %, dispatch {} a task on rank 0\n",
+        100.0 * summary.imbalance,
+        duration(summary.dispatch_seconds_per_task)
+    );
+    text
+}
+
+fn headline(summary: &Summary) -> String {
+    let retries = match summary.attempts - summary.tasks {
+        0 => String::new(),
+        retries => format!(" ({} retries)", thousands(retries)),
+    };
+    format!(
+        "{}: {} tasks{retries}: {} ok, {} failed, in {} ({} tasks/s) on {}\n",
+        summary.job,
+        thousands(summary.tasks),
+        thousands(summary.ok),
+        thousands(summary.failed),
+        duration(summary.wall_seconds),
+        rate(summary.tasks_per_second),
+        places(&summary.ranks),
+    )
+}
+
+fn places(ranks: &[RankSummary]) -> String {
+    let mut hosts: Vec<&str> = ranks.iter().map(|rank| rank.host.as_str()).collect();
+    hosts.sort_unstable();
+    hosts.dedup();
+    let threads: u32 = ranks.iter().map(|rank| rank.ledger.threads).sum();
+    let plural = |n: usize| if n == 1 { "" } else { "s" };
+    format!(
+        "{} rank{}, {threads} thread{}, {} host{}",
+        ranks.len(),
+        plural(ranks.len()),
+        plural(threads as usize),
+        hosts.len(),
+        plural(hosts.len())
+    )
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "tasks a second")]
+fn rate(rate: f64) -> String {
+    if rate < 100.0 { format!("{rate:.1}") } else { thousands(rate.round() as u64) }
+}
+
+fn servers(ranks: &[RankSummary]) -> String {
+    let header = ["job count", "% of all jobs", "job time sum", "time per job", "job server"];
+    let row = |rank: &RankSummary| {
+        vec![
+            rank.tasks.to_string(),
+            format!("{:.2}", rank.percent_of_tasks),
+            format!("{:.4}", rank.task_seconds),
+            format!("{:.6}", rank.seconds_per_task),
+            format!("rank {} pid {} on host {}", rank.rank, rank.pid, rank.host),
+        ]
+    };
+    table(&header, &ranks.iter().map(row).collect::<Vec<_>>())
+}
+
+fn kinds(kinds: &[KindSummary]) -> String {
+    let header = ["ok", "failed", "tasks/s", "p50", "p95", "p99", "longest", "kind"];
+    let row = |kind: &KindSummary| {
+        let errors = kind.errors.iter().map(|(class, n)| format!("{n} {class}"));
+        let errors = errors.collect::<Vec<_>>().join(", ");
+        vec![
+            thousands(kind.ok),
+            thousands(kind.failed),
+            rate(kind.tasks_per_second),
+            duration(kind.p50_seconds),
+            duration(kind.p95_seconds),
+            duration(kind.p99_seconds),
+            duration(kind.max_seconds),
+            if errors.is_empty() { kind.kind.into() } else { format!("{} ({errors})", kind.kind) },
+        ]
+    };
+    table(&header, &kinds.iter().filter(|kind| kind.tasks > 0).map(row).collect::<Vec<_>>())
+}
+
+fn ledgers(ranks: &[RankSummary]) -> String {
+    let header =
+        ["compute", "overhead", "waiting", "idle", "communication", "I/O tasks at once", "rank"];
+    let row = |rank: &RankSummary| {
+        let ledger = &rank.ledger;
+        let wall = ledger.wall.max(f64::MIN_POSITIVE);
+        let of_threads = 100.0 / (wall * f64::from(ledger.threads.max(1)));
+        vec![
+            format!("{:.1}", ledger.compute * of_threads),
+            format!("{:.1}", ledger.overhead * of_threads),
+            format!("{:.1}", ledger.waiting * of_threads),
+            format!("{:.1}", ledger.idle * of_threads),
+            format!("{:.1}", 100.0 * ledger.communication / wall),
+            format!("{:.1}", ledger.io / wall),
+            format!("rank {} on host {}", rank.rank, rank.host),
+        ]
+    };
+    table(&header, &ranks.iter().map(row).collect::<Vec<_>>())
+}

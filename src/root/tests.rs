@@ -1,0 +1,306 @@
+use std::num::NonZeroU32;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::message::{OutcomesBuilder, Status, decode_chunk};
+use crate::task::{ErrorClass, Input, Item, Next, Source};
+
+/// The numbers below `n`, of these costs in turn.
+struct Numbers {
+    next: u64,
+    n: u64,
+    costs: Vec<f32>,
+    tells_remaining: bool,
+}
+
+impl Source for Numbers {
+    fn next(&mut self, _now: Duration) -> Result<Next> {
+        if self.next == self.n {
+            return Ok(Next::Exhausted);
+        }
+        let idx = usize::try_from(self.next).unwrap();
+        let cost = self.costs[idx % self.costs.len()];
+        self.next += 1;
+        Ok(Next::Task(Item { input: Input::Number(self.next - 1), occurrence: 0, cost }))
+    }
+
+    fn remaining(&self) -> Option<u64> {
+        self.tells_remaining.then_some(self.n - self.next)
+    }
+}
+
+fn table(n: u64, costs: &[f32], pool: Pool) -> Table {
+    let source = Numbers { next: 0, n, costs: costs.to_vec(), tells_remaining: true };
+    Table { source: Box::new(source), pool }
+}
+
+fn root(schedule: &str, threads: &[[u32; 2]], tables: Vec<Table>) -> Root {
+    let schedule = schedule.parse().unwrap();
+    Root::new(Config { schedule, ordered: false, threads: threads.to_vec() }, tables)
+}
+
+/// A chunk as its worker sees it: who has it, its id, and table and number of each task.
+type Given = (Rank, ChunkId, Vec<(u16, u64)>);
+
+fn hand_out(root: &mut Root) -> (Vec<Given>, bool) {
+    let mut orders = Vec::new();
+    root.hand_out(Duration::ZERO, &mut orders).unwrap();
+    let mut drained = false;
+    let mut given = Vec::new();
+    for order in orders {
+        match order {
+            Order::Drained => drained = true,
+            Order::Chunk(rank, payload) => {
+                let (id, tasks) = decode_chunk(&payload).unwrap();
+                let number = |task: &Task| match task.input {
+                    Input::Number(number) => (task.table, number),
+                    Input::Text(_) => panic!("a number was sent"),
+                };
+                given.push((rank, id, tasks.iter().map(number).collect()));
+            }
+        }
+    }
+    (given, drained)
+}
+
+fn outcomes(id: ChunkId, indices: &[u32], status: Status) -> Vec<u8> {
+    let mut builder = OutcomesBuilder::new(id);
+    for &index in indices {
+        builder.begin();
+        builder.end(index, status, 1_000_000);
+    }
+    builder.finish()
+}
+
+fn hear(root: &mut Root, rank: Rank, payload: &[u8]) -> Vec<u64> {
+    let mut heard = Vec::new();
+    let on = |outcome: Heard<'_>| {
+        heard.push(outcome.task.seq);
+        Ok(())
+    };
+    root.on_outcomes(rank, payload, on).unwrap();
+    heard
+}
+
+#[test]
+fn a_job_without_tasks_is_done_at_once() {
+    for tables in [vec![], vec![table(0, &[1.0], Pool::Cpu)]] {
+        let mut root = root("auto", &[[1, 0]], tables);
+        assert_eq!(hand_out(&mut root), (vec![], true));
+        assert!(root.is_done());
+        assert_eq!(root.progress(), (0, Some(0)));
+    }
+}
+
+#[test]
+fn one_task_goes_out_once_and_counts_once() {
+    let mut root = root("dynamic", &[[1, 0], [1, 0]], vec![table(1, &[1.0], Pool::Cpu)]);
+    let (given, drained) = hand_out(&mut root);
+    assert_eq!((given, drained), (vec![(Rank(0), 0, vec![(0, 0)])], true));
+    assert!(!root.is_done());
+    let payload = outcomes(0, &[0], Status::Failed(ErrorClass::Panic));
+    assert_eq!(hear(&mut root, Rank(0), &payload), [0]);
+    assert_eq!(hear(&mut root, Rank(0), &payload), [0; 0]);
+    assert!(root.is_done());
+    assert_eq!(hand_out(&mut root), (vec![], false));
+}
+
+#[test]
+fn outcomes_of_another_rank_or_beyond_a_chunk_are_errors() {
+    let mut root = root("dynamic", &[[1, 0], [1, 0]], vec![table(2, &[1.0], Pool::Cpu)]);
+    hand_out(&mut root);
+    let payload = outcomes(0, &[0], Status::Ok);
+    assert!(root.on_outcomes(Rank(1), &payload, |_| Ok(())).is_err());
+    let payload = outcomes(0, &[1], Status::Ok);
+    assert!(root.on_outcomes(Rank(0), &payload, |_| Ok(())).is_err());
+}
+
+#[test]
+fn pools_do_not_hold_each_other_up() {
+    let tables = vec![table(100, &[0.1], Pool::Io), table(100, &[1e-3], Pool::Cpu)];
+    let mut root = root("dynamic", &[[1, 4]], tables);
+    let (given, _) = hand_out(&mut root);
+    let of_table = |table| given.iter().filter(|(_, _, tasks)| tasks[0].0 == table).count();
+    assert_eq!((of_table(0), of_table(1)), (8, 2));
+}
+
+#[test]
+fn the_longest_go_first_within_the_look_ahead() {
+    let mut root = root("dynamic", &[[1, 0]], vec![table(5, &[1.0, 2.0, 64.0], Pool::Cpu)]);
+    let (given, _) = hand_out(&mut root);
+    assert_eq!(given.iter().map(|given| given.2[0].1).collect::<Vec<_>>(), [2, 1]);
+}
+
+#[test]
+fn a_rank_without_threads_gets_nothing() {
+    for schedule in ["static", "dynamic", "guided", "auto"] {
+        let mut root = root(schedule, &[[0, 0], [2, 0]], vec![table(9, &[1.0], Pool::Cpu)]);
+        let (given, _) = hand_out(&mut root);
+        assert!(!given.is_empty() && given.iter().all(|(rank, ..)| *rank == Rank(1)), "{schedule}");
+    }
+}
+
+#[test]
+fn a_static_schedule_deals_one_block_a_thread() {
+    let mut root = root("static", &[[1, 0], [2, 0]], vec![table(9, &[1.0], Pool::Cpu)]);
+    let (given, drained) = hand_out(&mut root);
+    let all = |rank| given.iter().filter(move |given| given.0 == rank).flat_map(|given| &given.2);
+    assert_eq!(all(Rank(0)).map(|task| task.1).collect::<Vec<_>>(), [0, 1, 2]);
+    assert_eq!(all(Rank(1)).map(|task| task.1).collect::<Vec<_>>(), [3, 4, 5, 6, 7, 8]);
+    assert!(drained);
+}
+
+#[test]
+fn few_slow_tasks_are_spread_over_ranks() {
+    let mut root = root("auto", &[[1, 64], [1, 64]], vec![table(100, &[0.1], Pool::Io)]);
+    let (given, _) = hand_out(&mut root);
+    let of = |rank| given.iter().filter(|given| given.0 == rank).map(|given| given.2.len()).sum();
+    let (first, second): (usize, usize) = (of(Rank(0)), of(Rank(1)));
+    assert_eq!(first + second, 100);
+    assert!(first.abs_diff(second) <= 50, "{first} and {second}");
+}
+
+#[test]
+fn a_long_source_is_read_as_needed() {
+    let mut root = root("auto", &[[2, 0]; 4], vec![table(1 << 50, &[1e-6], Pool::Cpu)]);
+    for _ in 0..100 {
+        for (rank, id, tasks) in hand_out(&mut root).0 {
+            let all: Vec<u32> = (0..u32::try_from(tasks.len()).unwrap()).collect();
+            let mut builder = OutcomesBuilder::new(id);
+            for index in all {
+                builder.begin();
+                builder.end(index, Status::Ok, 300);
+            }
+            hear(&mut root, rank, &builder.finish());
+        }
+    }
+    assert!(root.n_done() > 100_000, "{}", root.n_done());
+    assert!(root.feed.n_pulled() - root.n_done() <= LOOK_AHEAD as u64);
+}
+
+#[test]
+fn results_in_order_bound_how_far_ahead_tasks_go() {
+    let config = Config { schedule: Schedule::Auto, ordered: true, threads: vec![[1, 1]] };
+    let tables = vec![table(1 << 20, &[1e-6], Pool::Cpu), table(9, &[1.0], Pool::Io)];
+    let mut root = Root::new(config, tables);
+    let mut first = None;
+    for _ in 0..1000 {
+        for (rank, id, tasks) in hand_out(&mut root).0 {
+            // The very first task never ends.
+            let indices = 0..u32::try_from(tasks.len()).unwrap();
+            let keep = |index: &u32| tasks[*index as usize] != (0, 0);
+            let indices: Vec<u32> = indices.filter(keep).collect();
+            first = first.or((indices.len() < tasks.len()).then_some((rank, id)));
+            hear(&mut root, rank, &outcomes(id, &indices, Status::Ok));
+        }
+    }
+    assert!(first.is_some());
+    assert_eq!(root.feed.n_pulled(), ORDER_WINDOW);
+    root.set_first_unwritten(ORDER_WINDOW);
+    assert!(!hand_out(&mut root).0.is_empty());
+}
+
+/// Any schedule, written as users do.
+fn schedule() -> impl Strategy<Value = String> {
+    let kind = prop::sample::select(vec!["static", "dynamic", "guided"]);
+    let chunked = (kind, prop::option::of(1..200u32)).prop_map(|(kind, chunk)| match chunk {
+        None => kind.to_owned(),
+        Some(chunk) => format!("{kind},{chunk}"),
+    });
+    prop_oneof![chunked, Just("auto".to_owned())]
+}
+
+proptest! {
+    /// Whatever the schedule, the ranks, the costs and the order of outcomes.
+    #[test]
+    fn every_task_goes_out_exactly_once(
+        schedule in schedule(),
+        threads in prop::collection::vec([1..5u32, 1..9u32], 1..6),
+        sizes in prop::collection::vec((0..700u64, any::<bool>(), any::<bool>()), 0..4),
+        costs in prop::collection::vec(0.0..10f32, 1..9),
+        ordered in any::<bool>(),
+        picks in prop::collection::vec(any::<prop::sample::Index>(), 64),
+    ) {
+        let tables = sizes.iter().map(|&(n, io, tells_remaining)| Table {
+            source: Box::new(Numbers { next: 0, n, costs: costs.clone(), tells_remaining }),
+            pool: if io { Pool::Io } else { Pool::Cpu },
+        });
+        let schedule = schedule.parse().unwrap();
+        let mut root = Root::new(Config { schedule, ordered, threads }, tables.collect());
+        let mut running: Vec<(Rank, ChunkId, u32)> = Vec::new();
+        let mut started = Vec::new();
+        let mut ended = Vec::new();
+        let mut picks = picks.iter().cycle();
+        let mut n_drained = 0;
+        loop {
+            let (given, drained) = hand_out(&mut root);
+            n_drained += u32::from(drained);
+            for (rank, id, tasks) in given {
+                prop_assert!(!tasks.is_empty());
+                running.extend((0..).zip(&tasks).map(|(index, _)| (rank, id, index)));
+                started.extend(tasks);
+            }
+            if running.is_empty() {
+                break;
+            }
+            let (rank, id, index) = running.swap_remove(picks.next().unwrap().index(running.len()));
+            ended.extend(hear(&mut root, rank, &outcomes(id, &[index], Status::Ok)));
+            root.set_first_unwritten(u64::MAX - ORDER_WINDOW);
+        }
+        let mut expected: Vec<(u16, u64)> = Vec::new();
+        for (table, (n, ..)) in (0..).zip(&sizes) {
+            expected.extend((0..*n).map(|number| (table, number)));
+        }
+        started.sort_unstable();
+        prop_assert_eq!(&started, &expected);
+        ended.sort_unstable();
+        prop_assert_eq!(ended, (0..expected.len() as u64).collect::<Vec<_>>());
+        prop_assert!(root.is_done());
+        prop_assert_eq!(n_drained, 1);
+    }
+}
+
+#[test]
+fn chunks_follow_the_schedule() {
+    let view = View {
+        threads: 2,
+        all_threads: 8,
+        task_seconds: Some(0.001),
+        remaining: Some(800),
+        remaining_seconds: Some(0.8),
+    };
+    let chunk = |schedule: &str, view: View| {
+        let schedule: Schedule = schedule.parse().unwrap();
+        schedule.chunk(&view)
+    };
+    assert_eq!(chunk("dynamic", view).tasks, 1);
+    assert_eq!(chunk("dynamic,7", view).tasks, 7);
+    // A quarter of the threads: half of a quarter of what is left.
+    assert_eq!(chunk("guided", view).tasks, 100);
+    assert_eq!(chunk("guided,5", View { remaining: Some(3), ..view }).tasks, 5);
+    assert_eq!(chunk("guided", View { remaining: None, ..view }).tasks, 1);
+    // 20 ms for each of two threads, while that is less than half of its share of the rest.
+    assert_eq!(chunk("auto", view).seconds, 0.04);
+    assert_eq!(chunk("auto", View { remaining_seconds: Some(0.08), ..view }).seconds, 0.01);
+    // Before anything is measured: a task a thread.
+    assert_eq!(chunk("auto", View { task_seconds: None, ..view }).tasks, 2);
+}
+
+#[test]
+fn schedules_are_written_as_they_are_read() {
+    for text in ["static", "static,4", "dynamic,1", "guided,16", "auto"] {
+        assert_eq!(text.parse::<Schedule>().unwrap().to_string(), text);
+    }
+    let one = NonZeroU32::MIN;
+    assert_eq!("dynamic".parse::<Schedule>().unwrap(), Schedule::Dynamic { chunk: one });
+    for (text, part) in [
+        ("fair", "unknown schedule `fair`; use static[,chunk]"),
+        ("dynamic,0", "chunk `0` is not a whole number from 1"),
+        ("guided,-1", "chunk `-1`"),
+        ("auto,4", "takes no chunk"),
+    ] {
+        let message = text.parse::<Schedule>().unwrap_err().to_string();
+        assert!(message.contains(part), "{message}");
+    }
+}

@@ -1,0 +1,61 @@
+//! Where outcomes go as they arrive: one file a sink.
+
+mod jsonl;
+mod ordered;
+mod stats;
+mod terminal;
+
+use anyhow::Result;
+
+pub use jsonl::JsonLines;
+pub use stats::StatsFile;
+pub use terminal::{Lines, Terminal};
+
+use crate::job::{Output, Settings};
+use crate::root::Heard;
+use ordered::Ordered;
+
+/// The results file, if one is wanted: records as they arrive, or in the order of the job.
+#[derive(Debug)]
+pub struct Results {
+    file: Option<JsonLines>,
+    ordered: Option<Ordered>,
+}
+
+impl Results {
+    /// Opens what the settings ask for; nothing is replaced unless they say so.
+    pub fn open(settings: &Settings) -> Result<Self> {
+        let file = match &settings.output {
+            Output::None => None,
+            Output::Stdout => Some(JsonLines::stdout()),
+            Output::File(path) => Some(JsonLines::create(path, settings.overwrite)?),
+        };
+        Ok(Self { file, ordered: settings.ordered.then(Ordered::default) })
+    }
+
+    /// Takes one outcome's record.
+    pub fn put(&mut self, heard: &Heard<'_>) -> Result<()> {
+        let Some(file) = &mut self.file else {
+            return self
+                .ordered
+                .as_mut()
+                .map_or(Ok(()), |order| order.put(heard.task.seq, &[], |_| Ok(())));
+        };
+        match &mut self.ordered {
+            None => file.put(heard.outcome.record),
+            Some(order) => {
+                order.put(heard.task.seq, heard.outcome.record, |record| file.put(record))
+            }
+        }
+    }
+
+    /// Gives what has been put to the kernel.
+    pub fn flush(&mut self) -> Result<()> {
+        self.file.as_mut().map_or(Ok(()), JsonLines::flush)
+    }
+
+    /// Where results keep the order of the job: the first place whose record is missing.
+    pub fn first_missing(&self) -> Option<u64> {
+        self.ordered.as_ref().map(Ordered::first_missing)
+    }
+}

@@ -1,0 +1,242 @@
+//! What a run counts: tasks, attempts and times, by kind and by rank.
+//!
+//! **Invariant:** pure; every outcome that counts is recorded once, and times are those that the
+//! executors measured.
+
+use std::collections::BTreeMap;
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use crate::executor::Ledger;
+use crate::inventory::Inventory;
+use crate::message::Status;
+use crate::root::Heard;
+
+/// Counts of a run while it goes on.
+#[derive(Debug)]
+pub struct Stats {
+    kinds: Vec<Kind>,
+    /// Each table's index in `kinds`.
+    kind_of_table: Vec<usize>,
+    ranks: Vec<Rank>,
+    attempts: u64,
+}
+
+#[derive(Debug)]
+struct Kind {
+    name: &'static str,
+    ok: u64,
+    errors: BTreeMap<&'static str, u64>,
+    nanos: u128,
+    /// Nanoseconds, to two significant digits.
+    times: Histogram<u64>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Rank {
+    tasks: u64,
+    nanos: u128,
+}
+
+/// Task times are kept between a nanosecond and 32 years.
+const LONGEST_NANOS: u64 = 1_000_000_000_000_000_000;
+
+impl Stats {
+    /// Nothing counted yet; `kinds` are the names of the tables' kinds, by table.
+    pub fn new(kinds: &[&'static str], n_ranks: usize) -> Self {
+        let mut stats = Self {
+            kinds: Vec::new(),
+            kind_of_table: Vec::new(),
+            ranks: vec![Rank::default(); n_ranks],
+            attempts: 0,
+        };
+        for &name in kinds {
+            let known = stats.kinds.iter().position(|kind| kind.name == name);
+            stats.kind_of_table.push(known.unwrap_or(stats.kinds.len()));
+            if known.is_none() {
+                stats.kinds.push(Kind::new(name));
+            }
+        }
+        stats
+    }
+
+    /// Counts an outcome.
+    pub fn record(&mut self, heard: &Heard<'_>) {
+        let nanos = heard.outcome.nanos;
+        let kind = &mut self.kinds[self.kind_of_table[usize::from(heard.task.table)]];
+        match heard.outcome.status {
+            Status::Ok => kind.ok += 1,
+            Status::Failed(class) => *kind.errors.entry(class.as_str()).or_default() += 1,
+        }
+        kind.nanos += u128::from(nanos);
+        kind.times.saturating_record(nanos.max(1));
+        let rank = &mut self.ranks[heard.rank.idx()];
+        rank.tasks += 1;
+        rank.nanos += u128::from(nanos);
+        self.attempts += u64::from(heard.task.earlier_attempts) + 1;
+    }
+
+    /// Tasks that failed.
+    pub fn n_failed(&self) -> u64 {
+        self.kinds.iter().map(Kind::n_failed).sum()
+    }
+
+    /// The whole run, once every rank's ledger is there.
+    pub fn summary(&self, job: &str, world: &[Inventory], ledgers: &[Ledger]) -> Summary {
+        let wall = ledgers.first().map_or(0.0, |ledger| ledger.wall);
+        let ok: u64 = self.kinds.iter().map(|kind| kind.ok).sum();
+        let tasks = ok + self.n_failed();
+        let per = |whole: f64, n: f64| if n > 0.0 { whole / n } else { 0.0 };
+        let dispatch = ledgers.first().map_or(0.0, |ledger| ledger.communication);
+        Summary {
+            job: job.to_owned(),
+            tasks,
+            ok,
+            failed: tasks - ok,
+            attempts: self.attempts,
+            wall_seconds: wall,
+            tasks_per_second: per(tasks as f64, wall),
+            dispatch_seconds_per_task: per(dispatch, tasks as f64),
+            imbalance: imbalance(ledgers),
+            kinds: self.kinds.iter().map(|kind| kind.summary(wall)).collect(),
+            ranks: self
+                .ranks
+                .iter()
+                .zip(world.iter().zip(ledgers))
+                .map(|(rank, (inventory, ledger))| rank.summary(inventory, ledger, tasks))
+                .collect(),
+        }
+    }
+}
+
+/// How much longer the busiest rank's threads computed than the average: `max / mean - 1`.
+fn imbalance(ledgers: &[Ledger]) -> f64 {
+    let working = ledgers.iter().filter(|ledger| ledger.threads > 0);
+    let loads: Vec<f64> =
+        working.map(|ledger| ledger.compute / f64::from(ledger.threads)).collect();
+    let mean = loads.iter().sum::<f64>() / loads.len().max(1) as f64;
+    let max = loads.iter().copied().fold(0.0, f64::max);
+    if mean > 0.0 { max / mean - 1.0 } else { 0.0 }
+}
+
+impl Kind {
+    fn new(name: &'static str) -> Self {
+        let times = Histogram::new_with_bounds(1, LONGEST_NANOS, 2).expect("bounds are in order");
+        Self { name, ok: 0, errors: BTreeMap::new(), nanos: 0, times }
+    }
+
+    fn n_failed(&self) -> u64 {
+        self.errors.values().sum()
+    }
+
+    fn summary(&self, wall: f64) -> KindSummary {
+        let quantile = |q| self.times.value_at_quantile(q) as f64 * 1e-9;
+        let tasks = self.ok + self.n_failed();
+        KindSummary {
+            kind: self.name,
+            tasks,
+            ok: self.ok,
+            failed: self.n_failed(),
+            errors: self.errors.clone(),
+            task_seconds: self.nanos as f64 * 1e-9,
+            tasks_per_second: if wall > 0.0 { tasks as f64 / wall } else { 0.0 },
+            p50_seconds: quantile(0.5),
+            p95_seconds: quantile(0.95),
+            p99_seconds: quantile(0.99),
+            max_seconds: self.times.max() as f64 * 1e-9,
+        }
+    }
+}
+
+impl Rank {
+    fn summary(&self, inventory: &Inventory, ledger: &Ledger, all_tasks: u64) -> RankSummary {
+        let task_seconds = self.nanos as f64 * 1e-9;
+        let per = |whole: f64, n: u64| if n > 0 { whole / n as f64 } else { 0.0 };
+        RankSummary {
+            rank: inventory.rank,
+            host: inventory.host.clone(),
+            pid: inventory.pid,
+            tasks: self.tasks,
+            percent_of_tasks: 100.0 * per(self.tasks as f64, all_tasks),
+            task_seconds,
+            seconds_per_task: per(task_seconds, self.tasks),
+            ledger: ledger.clone(),
+        }
+    }
+}
+
+/// A finished run in numbers: what `--stats` writes. Times are in seconds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Summary {
+    /// The job's name.
+    pub job: String,
+    /// Tasks with an outcome.
+    pub tasks: u64,
+    /// Those that gave an output.
+    pub ok: u64,
+    /// Those that failed.
+    pub failed: u64,
+    /// How often tasks were started.
+    pub attempts: u64,
+    /// From the first task handed out to the last outcome gathered.
+    pub wall_seconds: f64,
+    /// Over that time.
+    pub tasks_per_second: f64,
+    /// Time of rank 0's main thread with messages, files and decisions, per task.
+    pub dispatch_seconds_per_task: f64,
+    /// How much longer the busiest rank's threads computed than the average.
+    pub imbalance: f64,
+    /// By kind, in the order of the job.
+    pub kinds: Vec<KindSummary>,
+    /// By rank.
+    pub ranks: Vec<RankSummary>,
+}
+
+/// One kind's part of a [`Summary`].
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct KindSummary {
+    /// Its name.
+    pub kind: &'static str,
+    /// Tasks with an outcome.
+    pub tasks: u64,
+    /// Those that gave an output.
+    pub ok: u64,
+    /// Those that failed.
+    pub failed: u64,
+    /// How many failed with each class of error.
+    pub errors: BTreeMap<&'static str, u64>,
+    /// Sum of the tasks' times.
+    pub task_seconds: f64,
+    /// Over the run's time.
+    pub tasks_per_second: f64,
+    /// Half of the tasks took no longer.
+    pub p50_seconds: f64,
+    /// 95 % of the tasks took no longer.
+    pub p95_seconds: f64,
+    /// 99 % of the tasks took no longer.
+    pub p99_seconds: f64,
+    /// The longest task.
+    pub max_seconds: f64,
+}
+
+/// One rank's part of a [`Summary`].
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RankSummary {
+    /// The rank.
+    pub rank: u32,
+    /// Its host.
+    pub host: String,
+    /// Its process there.
+    pub pid: u32,
+    /// Tasks that it ran.
+    pub tasks: u64,
+    /// Of all tasks.
+    pub percent_of_tasks: f64,
+    /// Sum of their times.
+    pub task_seconds: f64,
+    /// Their average.
+    pub seconds_per_task: f64,
+    /// Where its time went.
+    pub ledger: Ledger,
+}

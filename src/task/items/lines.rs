@@ -1,0 +1,113 @@
+//! Files of lines and standard input, read one line at a time.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+/// Longest line that is kept, in bytes: a file without line ends must not fill the memory.
+const MAX_LINE: u64 = 1 << 20;
+
+/// A file of lines, checked as far as can be, not yet read.
+#[derive(Debug)]
+pub(super) struct LineFile {
+    path: PathBuf,
+    /// Readable more than once: a regular file.
+    pub(super) regular: bool,
+}
+
+impl LineFile {
+    /// The file at `path`; `-` is standard input.
+    pub(super) fn new(path: PathBuf) -> Result<Self> {
+        if path.as_os_str() == "-" {
+            return Ok(Self { path, regular: false });
+        }
+        let cannot = || format!("cannot read `{}`", path.display());
+        let metadata = std::fs::metadata(&path).with_context(cannot)?;
+        if metadata.is_dir() {
+            bail!("cannot read `{}`: it is a folder, not a file of lines", path.display());
+        }
+        let regular = metadata.is_file();
+        Ok(Self { path, regular })
+    }
+
+    /// Starts to read.
+    pub(super) fn open(&self) -> Result<Lines> {
+        let reader: Box<dyn BufRead> = if self.path.as_os_str() == "-" {
+            Box::new(io::stdin().lock())
+        } else {
+            let cannot = || format!("cannot read `{}`", self.path.display());
+            Box::new(BufReader::with_capacity(
+                1 << 16,
+                File::open(&self.path).with_context(cannot)?,
+            ))
+        };
+        Ok(Lines { reader, name: self.name(), number: 0, buffer: Vec::new() })
+    }
+
+    fn name(&self) -> String {
+        name(&self.path)
+    }
+}
+
+/// How messages call the file at `path`.
+fn name(path: &Path) -> String {
+    if path.as_os_str() == "-" { "standard input".to_owned() } else { path.display().to_string() }
+}
+
+/// The lines of a file that mean something: neither blank nor a comment (`#`).
+pub(super) struct Lines {
+    reader: Box<dyn BufRead>,
+    name: String,
+    number: u64,
+    buffer: Vec<u8>,
+}
+
+/// One line, without the blanks around it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Line {
+    /// Counted from 1, with blank lines and comments.
+    pub(super) number: u64,
+    /// Its text, or what is wrong with its bytes.
+    pub(super) text: Result<String, &'static str>,
+}
+
+impl Lines {
+    /// The next line that means something.
+    pub(super) fn next(&mut self) -> Result<Option<Line>> {
+        loop {
+            self.buffer.clear();
+            let mut limited = (&mut self.reader).take(MAX_LINE + 1);
+            let read = limited.read_until(b'\n', &mut self.buffer);
+            let read = read.with_context(|| format!("cannot read `{}`", self.name))?;
+            if read == 0 {
+                return Ok(None);
+            }
+            self.number += 1;
+            let text = self.text()?;
+            if text.as_ref().is_ok_and(|text| text.is_empty() || text.starts_with('#')) {
+                continue;
+            }
+            return Ok(Some(Line { number: self.number, text }));
+        }
+    }
+
+    /// Where a line stands, as errors name it: `terms.txt:12`.
+    pub(super) fn place(&self, line: &Line) -> String {
+        format!("{}:{}", self.name, line.number)
+    }
+
+    fn text(&mut self) -> Result<Result<String, &'static str>> {
+        if self.buffer.len() as u64 > MAX_LINE && self.buffer.last() != Some(&b'\n') {
+            self.reader.skip_until(b'\n')?;
+            return Ok(Err("the line is longer than 1 MiB"));
+        }
+        let bytes = match self.number {
+            1 => self.buffer.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&self.buffer),
+            _ => &self.buffer,
+        };
+        let text = std::str::from_utf8(bytes).map(|text| text.trim().to_owned());
+        Ok(text.map_err(|_| "the line is not valid UTF-8"))
+    }
+}

@@ -1,0 +1,282 @@
+//! Ranks as MPI processes: the only file that names `mpi`.
+//!
+//! Only the thread that started MPI calls it (`MPI_THREAD_FUNNELED`, MPI 4.1 section 11.6).
+//! The collectives are rsmpi's; point to point goes to the C functions, because rsmpi drops
+//! their return codes and cannot keep a buffer until an immediate send has completed.
+//!
+//! **Invariant:** no call here waits for another rank, the collectives at the start and
+//! finalising at the end apart.
+
+#![allow(unsafe_code, reason = "MPI's point-to-point functions are C functions")]
+
+use std::collections::{HashMap, VecDeque};
+use std::ffi::{c_int, c_void};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use mpi::Threading;
+use mpi::datatype::{Partition, PartitionMut};
+use mpi::environment::Universe;
+use mpi::ffi;
+use mpi::raw::AsRaw;
+use mpi::topology::SimpleCommunicator;
+use mpi::traits::{Communicator, Root};
+
+use super::{Library, Transport};
+use crate::message::Rank;
+
+/// The largest piece of a message: far below the 2^31-1 that an MPI count can hold, and short
+/// enough that receiving one does not hold up the loop.
+const PIECE: usize = 16 << 20;
+/// Tag of a message's only or last piece.
+const LAST: c_int = 0;
+/// Tag of a piece that another one follows.
+const MORE: c_int = 1;
+
+/// This process's end of the MPI world. Dropping it finalises MPI, which waits for every rank.
+pub struct Mpi {
+    world: SimpleCommunicator,
+    threading: Threading,
+    sending: VecDeque<Sending>,
+    /// Pieces of messages whose last one has not arrived, by sender.
+    partial: HashMap<Rank, Vec<u8>>,
+    /// Last, so that it is dropped last: dropping it finalises MPI.
+    _universe: Universe,
+}
+
+struct Sending {
+    request: ffi::MPI_Request,
+    /// MPI reads it until the request completes.
+    _piece: Vec<u8>,
+}
+
+/// Starts MPI.
+pub fn start() -> Result<Mpi> {
+    let (universe, threading) = mpi::initialize_with_threading(Threading::Funneled)
+        .context("MPI has been started already")?;
+    let world = universe.world();
+    ensure!(
+        threading >= Threading::Funneled,
+        "this MPI grants thread level {threading:?} only; rankpool needs MPI_THREAD_FUNNELED"
+    );
+    let (sending, partial) = (VecDeque::new(), HashMap::new());
+    Ok(Mpi { world, threading, sending, partial, _universe: universe })
+}
+
+/// Name and version of the MPI library that this binary runs with; does not start it.
+pub fn library() -> String {
+    let version = mpi::environment::library_version().unwrap_or_else(|_| "unknown MPI".into());
+    let version = version.trim_end_matches('\0');
+    version.split([',', '\n']).next().unwrap_or(version).trim().to_owned()
+}
+
+impl Mpi {
+    /// Ends every rank at once with an exit code.
+    pub fn abort(&self, code: i32) -> ! {
+        self.world.abort(code)
+    }
+
+    fn send_piece(&mut self, to: Rank, piece: Vec<u8>, tag: c_int) -> Result<()> {
+        let count = c_int::try_from(piece.len()).expect("a piece is far below 2^31 bytes");
+        let dest = c_int::try_from(to.0).context("rank out of range")?;
+        // SAFETY: MPI reads the piece until the request completes. It lives in `sending` until
+        // then, on the heap, where moving the Vec does not move it.
+        let request = unsafe {
+            let mut request = ffi::RSMPI_REQUEST_NULL;
+            check("MPI_Isend", || {
+                let buffer = piece.as_ptr().cast::<c_void>();
+                let byte = ffi::RSMPI_UINT8_T;
+                let comm = self.world.as_raw();
+                ffi::MPI_Isend(buffer, count, byte, dest, tag, comm, &raw mut request)
+            })?;
+            request
+        };
+        self.sending.push_back(Sending { request, _piece: piece });
+        Ok(())
+    }
+
+    /// Lets go of what has been sent, oldest first.
+    fn complete_sends(&mut self) -> Result<()> {
+        while let Some(oldest) = self.sending.front_mut() {
+            let mut done = 0;
+            // SAFETY: the request came from MPI_Isend and has not completed before.
+            unsafe {
+                check("MPI_Test", || {
+                    ffi::MPI_Test(&raw mut oldest.request, &raw mut done, ffi::RSMPI_STATUS_IGNORE)
+                })?;
+            }
+            if done == 0 {
+                break;
+            }
+            self.sending.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Receives one piece, if one has arrived.
+    fn poll_piece(&mut self) -> Result<Option<(Rank, c_int, Vec<u8>)>> {
+        // SAFETY: every pointer is to a local that outlives its call; MPI writes `count` bytes
+        // into a buffer of that capacity, and only then is its length set.
+        unsafe {
+            let mut flag = 0;
+            let mut message = ffi::RSMPI_MESSAGE_NULL;
+            let mut status = std::mem::zeroed::<ffi::MPI_Status>();
+            check("MPI_Improbe", || {
+                ffi::MPI_Improbe(
+                    ffi::RSMPI_ANY_SOURCE,
+                    ffi::RSMPI_ANY_TAG,
+                    self.world.as_raw(),
+                    &raw mut flag,
+                    &raw mut message,
+                    &raw mut status,
+                )
+            })?;
+            if flag == 0 {
+                return Ok(None);
+            }
+            let (source, tag) = (status.MPI_SOURCE, status.MPI_TAG);
+            let mut count = 0;
+            let byte = ffi::RSMPI_UINT8_T;
+            check("MPI_Get_count", || ffi::MPI_Get_count(&raw const status, byte, &raw mut count))?;
+            let length = usize::try_from(count).context("MPI_Get_count")?;
+            let mut piece = Vec::<u8>::with_capacity(length);
+            check("MPI_Mrecv", || {
+                let buffer = piece.as_mut_ptr().cast::<c_void>();
+                ffi::MPI_Mrecv(buffer, count, byte, &raw mut message, &raw mut status)
+            })?;
+            piece.set_len(length);
+            Ok(Some((Rank(u32::try_from(source)?), tag, piece)))
+        }
+    }
+}
+
+fn check(call: &str, function: impl FnOnce() -> c_int) -> Result<()> {
+    match function() {
+        0 => Ok(()),
+        code => bail!("{call} failed with error {code}"),
+    }
+}
+
+impl Transport for Mpi {
+    fn rank(&self) -> Rank {
+        Rank(u32::try_from(self.world.rank()).expect("a rank is not negative"))
+    }
+
+    fn size(&self) -> u32 {
+        u32::try_from(self.world.size()).expect("a size is not negative")
+    }
+
+    fn send(&mut self, to: Rank, mut message: Vec<u8>) -> Result<()> {
+        if message.len() > PIECE {
+            let whole = message;
+            let mut pieces = whole.chunks(PIECE);
+            let last = pieces.next_back().expect("longer than a piece");
+            for piece in pieces {
+                self.send_piece(to, piece.to_vec(), MORE)?;
+            }
+            message = last.to_vec();
+        }
+        self.send_piece(to, message, LAST)?;
+        self.complete_sends()
+    }
+
+    fn poll(&mut self) -> Result<Option<(Rank, Vec<u8>)>> {
+        self.complete_sends()?;
+        while let Some((from, tag, piece)) = self.poll_piece()? {
+            match (tag, self.partial.get_mut(&from)) {
+                (MORE, Some(partial)) => partial.extend_from_slice(&piece),
+                (MORE, None) => drop(self.partial.insert(from, piece)),
+                (_, None) => return Ok(Some((from, piece))),
+                (_, Some(_)) => {
+                    let mut message = self.partial.remove(&from).expect("it was just there");
+                    message.extend_from_slice(&piece);
+                    return Ok(Some((from, message)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn is_sending(&mut self) -> Result<bool> {
+        self.complete_sends()?;
+        Ok(!self.sending.is_empty())
+    }
+
+    fn broadcast(&mut self, mut bytes: Vec<u8>) -> Result<Vec<u8>> {
+        let root = self.world.process_at_rank(0);
+        let mut length = bytes.len() as u64;
+        root.broadcast_into(&mut length);
+        bytes.resize(usize::try_from(length)?, 0);
+        for piece in bytes.chunks_mut(PIECE) {
+            root.broadcast_into(piece);
+        }
+        Ok(bytes)
+    }
+
+    fn gather(&mut self, bytes: Vec<u8>) -> Result<Vec<Vec<u8>>> {
+        let root = self.world.process_at_rank(0);
+        let count = c_int::try_from(bytes.len()).context("too much to gather from a rank")?;
+        if self.rank() != Rank::ROOT {
+            root.gather_into(&count);
+            root.gather_varcount_into(&bytes[..]);
+            return Ok(Vec::new());
+        }
+        let mut counts = vec![0; self.size() as usize];
+        root.gather_into_root(&count, &mut counts[..]);
+        let (displacements, total) = displacements(&counts)?;
+        let mut all = vec![0u8; total];
+        let mut partition = PartitionMut::new(&mut all[..], counts.clone(), &displacements[..]);
+        root.gather_varcount_into_root(&bytes[..], &mut partition);
+        let mut rest = all.as_slice();
+        Ok(counts.iter().map(|&count| take(&mut rest, count)).collect())
+    }
+
+    fn scatter(&mut self, parts: Vec<Vec<u8>>) -> Result<Vec<u8>> {
+        let root = self.world.process_at_rank(0);
+        let mut count = 0;
+        if self.rank() != Rank::ROOT {
+            root.scatter_into(&mut count);
+            let mut part = vec![0u8; usize::try_from(count)?];
+            root.scatter_varcount_into(&mut part[..]);
+            return Ok(part);
+        }
+        let counts = parts
+            .iter()
+            .map(|part| c_int::try_from(part.len()).context("too much to scatter to a rank"))
+            .collect::<Result<Vec<_>>>()?;
+        root.scatter_into_root(&counts[..], &mut count);
+        let (displacements, _) = displacements(&counts)?;
+        let all = parts.concat();
+        let partition = Partition::new(&all[..], counts, &displacements[..]);
+        let mut own = vec![0u8; usize::try_from(count)?];
+        root.scatter_varcount_into_root(&partition, &mut own[..]);
+        Ok(own)
+    }
+
+    fn describe(&self) -> Library {
+        let thread_level = format!("{:?}", self.threading).to_lowercase();
+        Library { name: library(), thread_level }
+    }
+}
+
+/// Where each rank's part starts in the whole, and the whole's length.
+fn displacements(counts: &[c_int]) -> Result<(Vec<c_int>, usize)> {
+    let mut total: c_int = 0;
+    let mut starts = Vec::with_capacity(counts.len());
+    for count in counts {
+        starts.push(total);
+        total = total.checked_add(*count).context("more than 2 GiB in one collective")?;
+    }
+    Ok((starts, usize::try_from(total)?))
+}
+
+fn take(rest: &mut &[u8], count: c_int) -> Vec<u8> {
+    let (part, after) = rest.split_at(usize::try_from(count).expect("a count is not negative"));
+    *rest = after;
+    part.to_vec()
+}
+
+impl std::fmt::Debug for Mpi {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mpi").field("rank", &self.rank()).finish_non_exhaustive()
+    }
+}

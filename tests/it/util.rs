@@ -1,0 +1,223 @@
+//! Runs rankpool as users do, with a deadline, in a folder of the test's own.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// No test waits longer for a run: a hang is a failure.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// A folder that is there for one test.
+pub struct Dir(PathBuf);
+
+impl Dir {
+    /// A new folder. Its path is short: MPI makes sockets below it, whose names are limited.
+    pub fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("rp{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).expect("a temporary folder can be made");
+        Self(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Writes a file of this folder.
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, text).expect("the folder is writable");
+        path
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.0.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// The records of a results file.
+    pub fn records(&self, name: &str) -> Vec<Value> {
+        records(&self.read(name))
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        // What a failed test wrote is kept for whoever looks into it.
+        if !std::thread::panicking() {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+}
+
+/// The records of JSON Lines.
+#[track_caller]
+pub fn records(text: &str) -> Vec<Value> {
+    assert!(text.is_empty() || text.ends_with('\n'), "the last record is torn");
+    text.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+}
+
+/// What a run left behind.
+pub struct Ran {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    #[track_caller]
+    pub fn code(&self, code: i32) -> &Self {
+        assert_eq!(self.status.code(), Some(code), "{}\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    #[track_caller]
+    pub fn says(&self, part: &str) -> &Self {
+        let all = format!("{}\n{}", self.stdout, self.stderr);
+        assert!(all.contains(part), "no `{part}` in:\n{all}");
+        self
+    }
+}
+
+/// A command line of rankpool to be.
+pub struct Rankpool {
+    command: Command,
+    dir: Dir,
+    stdin: String,
+}
+
+/// rankpool alone, without a launcher.
+pub fn rankpool() -> Rankpool {
+    let command = Command::new(env!("CARGO_BIN_EXE_rankpool"));
+    Rankpool::new(command)
+}
+
+/// rankpool on `ranks` real MPI ranks.
+pub fn mpirun(ranks: u32) -> Rankpool {
+    let mut command = Command::new("mpirun");
+    command.args(["-n", &ranks.to_string()]);
+    if is_open_mpi() {
+        command.args(["--bind-to", "none", "--mca", "mpi_yield_when_idle", "1"]);
+        command.env("OMPI_MCA_rmaps_base_oversubscribe", "1");
+        command.env("PRTE_MCA_rmaps_default_mapping_policy", ":oversubscribe");
+        for name in ["OMPI_ALLOW_RUN_AS_ROOT", "PRTE_ALLOW_RUN_AS_ROOT"] {
+            command.env(name, "1").env(format!("{name}_CONFIRM"), "1");
+        }
+    }
+    command.arg(env!("CARGO_BIN_EXE_rankpool"));
+    Rankpool::new(command)
+}
+
+fn is_open_mpi() -> bool {
+    static OPEN_MPI: OnceLock<bool> = OnceLock::new();
+    *OPEN_MPI.get_or_init(|| {
+        let output = Command::new("mpirun").arg("--version").output();
+        let output = output.expect("`mpirun` is on PATH: source scripts/env");
+        String::from_utf8_lossy(&output.stdout).contains("Open MPI")
+    })
+}
+
+impl Rankpool {
+    fn new(mut command: Command) -> Self {
+        let dir = Dir::new();
+        command.current_dir(dir.path());
+        Self { command, dir, stdin: String::new() }
+    }
+
+    pub fn args<'a>(mut self, args: impl IntoIterator<Item = &'a str>) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    /// Arguments in one line, parted by blanks.
+    pub fn line(self, line: &str) -> Self {
+        let words: Vec<&str> = line.split(' ').collect();
+        self.args(words)
+    }
+
+    /// Runs this job file.
+    pub fn job(self, text: &str) -> Self {
+        self.dir.write("job.toml", text);
+        self.args(["run", "job.toml"])
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    pub fn stdin(mut self, text: &str) -> Self {
+        text.clone_into(&mut self.stdin);
+        self
+    }
+
+    /// The folder that the command runs in.
+    pub fn dir(&self) -> &Dir {
+        &self.dir
+    }
+
+    /// Starts it, for a test that looks at it while it runs.
+    pub fn start(mut self) -> Running {
+        // Concurrent launchers share files below the temporary folder.
+        self.command.env("TMPDIR", self.dir.path());
+        let stdin = self.dir.write("stdin", &self.stdin);
+        self.command.stdin(File::open(stdin).expect("it was just written"));
+        let capture = |name| Stdio::from(File::create(self.dir.path().join(name)).unwrap());
+        let (stdout, stderr) = (capture("stdout"), capture("stderr"));
+        let child = self.command.stdout(stdout).stderr(stderr).spawn();
+        let child = child.unwrap_or_else(|error| panic!("{:?}: {error}", self.command));
+        Running { child, dir: self.dir, deadline: now() + DEADLINE }
+    }
+
+    /// Runs it to its end.
+    #[track_caller]
+    pub fn run(self) -> (Ran, Dir) {
+        self.start().wait()
+    }
+}
+
+/// A command that runs.
+pub struct Running {
+    pub child: Child,
+    pub dir: Dir,
+    deadline: Instant,
+}
+
+impl Running {
+    /// Waits for its end.
+    #[track_caller]
+    pub fn wait(mut self) -> (Ran, Dir) {
+        let mut status = None;
+        self.poll("it to end", |running| {
+            status = running.child.try_wait().expect("a child can be waited for");
+            status.is_some()
+        });
+        let status = status.expect("it has ended");
+        let (stdout, stderr) = (self.dir.read("stdout"), self.dir.read("stderr"));
+        (Ran { status, stdout, stderr }, self.dir)
+    }
+
+    /// Waits until something holds.
+    #[track_caller]
+    pub fn poll(&mut self, what: &str, mut holds: impl FnMut(&mut Self) -> bool) {
+        while !holds(self) {
+            if now() > self.deadline {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                let said = self.dir.read("stdout") + &self.dir.read("stderr");
+                panic!("waited for {what} until the deadline; it said:\n{said}");
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "deadlines")]
+fn now() -> Instant {
+    Instant::now()
+}
