@@ -129,7 +129,6 @@ pub mod size {
     }
 
     /// Writes the size as a text.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
     pub fn serialize<S: Serializer>(bytes: &u64, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(&super::format_size(*bytes))
     }

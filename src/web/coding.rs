@@ -291,7 +291,7 @@ mod tests {
             let error = read_body(&wire[..wire.len() - 9], coding, 1 << 20).unwrap_err();
             assert!(matches!(&error, BodyError::Coding(_)), "{coding}: {error:?}");
         }
-        let many = vec!["gzip"; 6].join(",");
+        let many = ["gzip"; 6].join(",");
         assert!(matches!(read_body(TEXT, &many, 10), Err(BodyError::Coding(_))));
     }
 

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use ureq::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, LOCATION};
 use ureq::http::{Response, Uri};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, Body, Proxy, Timeout};
@@ -22,6 +23,8 @@ use url::Url;
 
 use super::coding::{self, BodyError};
 use super::dns::Cache;
+use super::roots::Certificates;
+use super::trail::Trail;
 use super::{Error, Failure};
 use crate::units::{format_duration, format_size};
 
@@ -42,19 +45,30 @@ pub struct Settings {
     pub user_agent: String,
     /// A proxy's URL; also `none` or `environment`.
     pub proxy: String,
+    /// What TLS trusts.
+    pub certificates: Certificates,
 }
 
 impl Settings {
     /// The proxy to use, read from the environment only if that is asked for.
     fn proxy(&self) -> Result<Option<Proxy>, String> {
+        let wrong = |url, what: &str| format!("`proxy`: `{url}` {what}");
         match self.proxy.as_str() {
             "none" => Ok(None),
             "environment" => Ok(Proxy::try_from_env()),
-            url if !url.starts_with("http://") && !url.starts_with("https://") => Err(format!(
-                "`{url}` is no proxy; use `none`, `environment`, or `http://HOST:PORT`"
-            )),
-            url => Proxy::new(url).map(Some).map_err(|error| format!("`{url}`: {error}")),
+            url if !url.starts_with("http://") && !url.starts_with("https://") => {
+                let what = "is no proxy; use `none`, `environment`, or `http://HOST:PORT`";
+                Err(wrong(url, what))
+            }
+            url => Proxy::new(url).map(Some).map_err(|error| wrong(url, &error.to_string())),
         }
+    }
+
+    fn roots(&self) -> Result<RootCerts, String> {
+        let loaded = self.certificates.load().map_err(|what| format!("`certificates`: {what}"))?;
+        let Some(loaded) = loaded else { return Ok(RootCerts::WebPki) };
+        let owned = |der: &Vec<u8>| Certificate::from_der(der).to_owned();
+        Ok(RootCerts::Specific(Arc::new(loaded.iter().map(owned).collect())))
     }
 }
 
@@ -78,6 +92,7 @@ pub struct Reply {
 pub struct Client {
     settings: Settings,
     proxy: Option<Proxy>,
+    roots: RootCerts,
     cache: Arc<Cache>,
     /// Agents at rest, at most one for each request that ever ran at the same time. One agent
     /// for all would be slow: `ureq` searches its idle connections one by one, under a lock.
@@ -91,51 +106,16 @@ struct Connections {
     used: bool,
 }
 
-/// The way from the address that was asked for to the one that answers.
-struct Trail {
-    url: Url,
-    visited: Vec<Url>,
-    start: Instant,
-}
-
-impl Trail {
-    /// An error that says where it happened, unless that is where the trail began.
-    fn locate(&self, mut error: Error) -> Error {
-        if !self.visited.is_empty() {
-            error.message = format!("{} (redirected to `{}`)", error.message, self.url);
-        }
-        error
-    }
-
-    fn redirects(&self) -> u32 {
-        u32::try_from(self.visited.len()).unwrap_or(u32::MAX)
-    }
-
-    fn follow(&mut self, location: &str, limit: u32) -> Result<(), Error> {
-        if self.redirects() >= limit {
-            let message = format!("more than {limit} redirects (`redirects`): to `{location}`");
-            return Err(Error::new(Failure::Http, message));
-        }
-        let target = redirect_target(&self.url, location)?;
-        self.visited.push(std::mem::replace(&mut self.url, target));
-        if self.visited.contains(&self.url) {
-            let message = format!("redirects lead in a circle, back to `{}`", self.url);
-            return Err(Error::new(Failure::Http, message));
-        }
-        Ok(())
-    }
-}
-
 enum Hop {
     Redirect(String),
     Reply(Reply),
 }
 
 impl Client {
-    /// A client with these settings; an error says what is wrong with the proxy.
+    /// A client with these settings; an error names the one that cannot be had.
     pub fn new(settings: Settings) -> Result<Self, String> {
-        let proxy = settings.proxy()?;
-        Ok(Self { settings, proxy, cache: Arc::default(), agents: Mutex::default() })
+        let (proxy, roots) = (settings.proxy()?, settings.roots()?);
+        Ok(Self { settings, proxy, roots, cache: Arc::default(), agents: Mutex::default() })
     }
 
     /// Gets `url`, following redirects.
@@ -149,8 +129,7 @@ impl Client {
     }
 
     fn follow(&self, connections: &mut Connections, url: &Url) -> Result<Reply, Error> {
-        let mut trail = Trail { url: url.clone(), visited: Vec::new(), start: now() };
-        trail.url.set_fragment(None);
+        let mut trail = Trail::new(url, now());
         loop {
             match self.hop(connections, &trail).map_err(|error| trail.locate(error))? {
                 Hop::Reply(reply) => return Ok(reply),
@@ -201,7 +180,7 @@ impl Client {
             return Err(ureq::Error::Timeout(Timeout::Global));
         }
         let request = agent.get(trail.url.as_str());
-        if trail.visited.is_empty() {
+        if trail.redirects() == 0 {
             // With settings of its own, a request cannot use the agent's TLS sessions.
             return request.call();
         }
@@ -241,6 +220,7 @@ impl Client {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .proxy(self.proxy.clone())
+            .tls_config(TlsConfig::builder().root_certs(self.roots.clone()).build())
             .user_agent(&settings.user_agent)
             .accept_encoding(coding::ACCEPT)
             .timeout_global(Some(settings.timeout))
@@ -302,18 +282,6 @@ fn now() -> Instant {
 fn header(response: &Response<Body>, name: &HeaderName) -> Option<String> {
     let value = response.headers().get_all(name).iter().next_back()?;
     Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
-}
-
-fn redirect_target(from: &Url, location: &str) -> Result<Url, Error> {
-    let wrong = |what: &str| {
-        Error::new(Failure::Http, format!("redirect from `{from}` to `{location}`, which {what}"))
-    };
-    let mut target = from.join(location).map_err(|_| wrong("is no address"))?;
-    if !matches!(target.scheme(), "http" | "https") {
-        return Err(wrong("is neither http nor https"));
-    }
-    target.set_fragment(None);
-    Ok(target)
 }
 
 /// Whether the other side ended the connection.

@@ -12,6 +12,8 @@ mod dns;
 pub mod http;
 pub mod links;
 pub mod mime;
+pub mod roots;
+mod trail;
 
 use std::fmt;
 

@@ -1,6 +1,6 @@
 //! The kind `fetch`, from its table to its records, against a server on loopback.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
@@ -353,18 +353,15 @@ fn the_time_limit_covers_redirects() {
     ]);
     fails(fetch(&site.url("/1"), "timeout = '400ms'"), ErrorClass::Timeout, "`timeout` (400ms)");
     assert_eq!(fetch(&site.url("/1"), "timeout = '20s'").unwrap()["redirects"], 2);
+    let visits = site.visits();
+    assert!(visits[1].at - visits[0].at >= pause);
 }
 
 #[test]
 fn a_server_that_cannot_be_reached_fails_to_connect() {
     // A port that was free a moment ago.
-    let gone = Site::start([("/", html(""))]).url("/");
-    let refused = loop {
-        match fetch(&gone, "") {
-            Err(error) => break Err(error),
-            Ok(_) => std::thread::yield_now(),
-        }
-    };
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let refused = fetch(&format!("http://{gone}/"), "");
     fails(refused, ErrorClass::Connect, "refused");
     fails(get(Answer::Close, ""), ErrorClass::Connect, "closed before an answer");
     fails(fetch("http://no-such-host.invalid/", ""), ErrorClass::Dns, "`no-such-host.invalid`");
@@ -419,8 +416,8 @@ fn secure_url(serve: impl Fn(TcpStream) + Send + 'static) -> String {
     format!("https://localhost:{}/", address.port())
 }
 
-#[test]
-fn a_certificate_that_nobody_signed_is_refused() {
+/// A page over TLS, and its certificate, which nobody signed.
+fn secure_page() -> (String, Vec<u8>) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = rustls::pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
     let config = rustls::ServerConfig::builder()
@@ -430,11 +427,74 @@ fn a_certificate_that_nobody_signed_is_refused() {
     let config = Arc::new(config);
     let url = secure_url(move |mut stream| {
         let mut tls = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
-        let page = b"HTTP/1.1 200 OK\r\n\r\n<title>secret</title>";
-        // The client breaks the handshake off.
-        let _ = rustls::Stream::new(&mut tls, &mut stream).write_all(page);
+        let mut tls = rustls::Stream::new(&mut tls, &mut stream);
+        // A client that does not trust the certificate breaks the handshake off.
+        if tls.read(&mut [0; 1024]).is_ok() {
+            let page = b"HTTP/1.1 200 OK\r\nContent-Length: 21\r\n\r\n<title>secret</title>";
+            tls.write_all(page).unwrap();
+        }
     });
-    fails(fetch(&url, ""), ErrorClass::Tls, "invalid peer certificate: UnknownIssuer");
+    (url, made.cert.der().to_vec())
+}
+
+#[test]
+fn a_certificate_that_nobody_signed_is_refused() {
+    let (url, _) = secure_page();
+    for which in ["auto", "bundled"] {
+        let result = fetch(&url, &format!("certificates = '{which}'"));
+        fails(result, ErrorClass::Tls, "invalid peer certificate: UnknownIssuer");
+    }
+}
+
+#[test]
+fn the_machines_certificates_are_trusted() {
+    let name = "the_machines_certificates_are_trusted";
+    let folder = std::env::temp_dir().join(format!("rankpool-roots-{}", std::process::id()));
+    if std::env::var_os("RANKPOOL_TEST_CHILD").is_none() {
+        let (url, der) = secure_page();
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("roots.pem");
+        std::fs::write(&file, pem(&der)).unwrap();
+        let file = file.to_str().unwrap();
+        in_environment(name, &[("SSL_CERT_FILE", file), ("RANKPOOL_TEST_URL", &url)]);
+        let none = folder.join("none.pem");
+        std::fs::write(&none, "").unwrap();
+        let none = none.to_str().unwrap();
+        in_environment(name, &[("SSL_CERT_FILE", none)]);
+        std::fs::remove_dir_all(&folder).unwrap();
+        return;
+    }
+    if let Ok(url) = std::env::var("RANKPOOL_TEST_URL") {
+        for which in ["auto", "system"] {
+            let output = fetch(&url, &format!("certificates = '{which}'")).unwrap();
+            assert_eq!(
+                (&output["title"], &output["url"]),
+                (&"secret".into(), &url.as_str().into())
+            );
+        }
+        fails(fetch(&url, "certificates = 'bundled'"), ErrorClass::Tls, "UnknownIssuer");
+    } else {
+        plan("urls = []").unwrap();
+        let error = plan("urls = []\ncertificates = 'system'").err().unwrap().to_string();
+        assert!(error.starts_with("`certificates`: this machine has no"), "{error}");
+    }
+}
+
+fn pem(der: &[u8]) -> String {
+    const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut base64 = String::new();
+    for chunk in der.chunks(3) {
+        let bits = chunk.iter().fold(0, |bits, &byte| bits << 8 | u32::from(byte));
+        let bits = bits << (8 * (3 - chunk.len()));
+        for i in 0..4 {
+            let digit = DIGITS[(bits >> (18 - 6 * i)) as usize & 63];
+            base64.push(if i <= chunk.len() { digit.into() } else { '=' });
+        }
+        if base64.len() % 65 == 64 {
+            base64.push('\n');
+        }
+    }
+    format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n")
 }
 
 #[test]
@@ -520,29 +580,37 @@ fn a_proxy_is_used_when_it_is_named() {
     assert_eq!(site.paths(), ["no-such-host.invalid:80", "/x"]);
 }
 
-#[test]
-fn the_environments_proxy_is_used_only_on_request() {
-    const NAME: &str = "fetch::the_environments_proxy_is_used_only_on_request";
-    // A process cannot safely change its own environment, so this test runs itself again.
+/// Runs a test of this file again with other environment variables, which a process cannot
+/// safely change for itself; `None` in that second run.
+fn in_environment(name: &str, variables: &[(&str, &str)]) -> Option<()> {
     if std::env::var_os("RANKPOOL_TEST_CHILD").is_some() {
-        let direct = fetch("http://no-such-host.invalid/x", "");
-        fails(direct, ErrorClass::Dns, "no-such-host");
-        let proxied = fetch("http://no-such-host.invalid/x", "proxy = 'environment'");
-        assert_eq!(proxied.unwrap()["title"], "by proxy");
-        return;
+        return None;
     }
-    let site = Site::start([("/x", html("<title>by proxy</title>"))]);
     let output = std::process::Command::new(std::env::current_exe().unwrap())
-        .args([NAME, "--exact"])
-        .env("RANKPOOL_TEST_CHILD", "1")
-        .env("ALL_PROXY", site.url(""))
+        .args([&format!("fetch::{name}"), "--exact"])
         .env_remove("NO_PROXY")
         .env_remove("no_proxy")
+        .env_remove("SSL_CERT_DIR")
+        .envs(variables.iter().copied())
+        .env("RANKPOOL_TEST_CHILD", "1")
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && text.contains("1 passed"), "{text}");
-    assert_eq!(site.paths(), ["no-such-host.invalid:80", "/x"]);
+    Some(())
+}
+
+#[test]
+fn the_environments_proxy_is_used_only_on_request() {
+    let site = Site::start([("/x", html("<title>by proxy</title>"))]);
+    let name = "the_environments_proxy_is_used_only_on_request";
+    if in_environment(name, &[("ALL_PROXY", &site.url(""))]).is_some() {
+        assert_eq!(site.paths(), ["no-such-host.invalid:80", "/x"]);
+        return;
+    }
+    fails(fetch("http://no-such-host.invalid/x", ""), ErrorClass::Dns, "no-such-host");
+    let proxied = fetch("http://no-such-host.invalid/x", "proxy = 'environment'");
+    assert_eq!(proxied.unwrap()["title"], "by proxy");
 }
 
 #[test]

@@ -119,11 +119,6 @@ impl Site {
         format!("http://{}{path}", self.address)
     }
 
-    /// Host and port.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     /// All requests so far.
     pub(crate) fn visits(&self) -> Vec<Visit> {
         self.shared.visits.lock().unwrap().clone()

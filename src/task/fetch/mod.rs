@@ -51,7 +51,7 @@ impl Kind for Fetch {
     fn work(&self, options: &str) -> Result<Box<dyn Work>> {
         let options: Options = serde_json::from_str(options)?;
         let reader = Reader::new(options.links, &options.extract)?;
-        let client = Client::new(options.settings()).map_err(|what| anyhow!("proxy: {what}"))?;
+        let client = Client::new(options.settings()).map_err(anyhow::Error::msg)?;
         Ok(Box::new(Fetcher { client, reader }))
     }
 
@@ -114,7 +114,7 @@ impl Work for Fetcher {
             return Err(invalid(format!("a URL is needed, not {input:?}")));
         };
         let url = address(url, None).map_err(|error| invalid(error.to_string()))?;
-        let page = self.reader.read(self.client.get(&url)?);
+        let page = self.reader.read(&self.client.get(&url)?);
         serde_json::to_writer(record, &page).expect("a page has only texts, numbers and lists");
         Ok(())
     }

@@ -11,6 +11,7 @@ use url::Url;
 
 use crate::units;
 use crate::web::http::{Client, Settings};
+use crate::web::roots::Certificates;
 
 /// Links reported where `links` does not say: as many as the original example printed.
 const LINKS: usize = 3;
@@ -30,6 +31,7 @@ pub(super) struct Options {
     redirects: u32,
     user_agent: String,
     proxy: String,
+    certificates: Certificates,
     pub(super) links: usize,
     pub(super) extract: BTreeMap<String, String>,
 }
@@ -44,6 +46,7 @@ impl Default for Options {
             redirects: 10,
             user_agent: concat!("rankpool/", env!("CARGO_PKG_VERSION")).to_owned(),
             proxy: "none".to_owned(),
+            certificates: Certificates::default(),
             links: LINKS,
             extract: BTreeMap::new(),
         }
@@ -61,6 +64,7 @@ impl Options {
             redirects: self.redirects,
             user_agent: self.user_agent.clone(),
             proxy: self.proxy.clone(),
+            certificates: self.certificates,
         }
     }
 
@@ -77,7 +81,7 @@ impl Options {
         if self.user_agent.trim().is_empty() || !self.user_agent.bytes().all(printable) {
             bail!("`user_agent` must be printable ASCII, such as `\"my-crawler/1.0\"`");
         }
-        Client::new(self.settings()).map_err(|what| anyhow!("`proxy`: {what}"))?;
+        Client::new(self.settings()).map_err(anyhow::Error::msg)?;
         for (name, pattern) in &self.extract {
             Regex::new(pattern).with_context(|| format!("`extract.{name}`"))?;
         }
@@ -179,7 +183,7 @@ mod tests {
         let resolved = table.resolved().unwrap();
         let expected: toml::Table = toml::from_str(concat!(
             "connect_timeout = '10s'\nread_timeout = '30s'\ntimeout = '1m'\nmax_body = '10MiB'\n",
-            "redirects = 10\nproxy = 'none'\nlinks = 3\nurls = ['http://h/']\nextract = {}\n",
+            "redirects = 10\nproxy = 'none'\ncertificates = 'auto'\nlinks = 3\nurls = ['http://h/']\nextract = {}\n",
             "user_agent = 'rankpool/",
             env!("CARGO_PKG_VERSION"),
             "'"
@@ -193,7 +197,7 @@ mod tests {
     fn every_key_is_read_and_survives() {
         let text = "urls_from = '-'\nbase = 'https://h/d/'\nconnect_timeout = '1s'\n\
             read_timeout = '200ms'\ntimeout = '2h'\nmax_body = 4096\nredirects = 0\n\
-            user_agent = 'x/1'\nproxy = 'http://p:3128'\nlinks = 0\nextract = { a = 'b' }";
+            user_agent = 'x/1'\nproxy = 'http://p:3128'\ncertificates = 'bundled'\nlinks = 0\nextract = { a = 'b' }";
         let table = read(text).unwrap();
         let resolved = table.resolved().unwrap();
         assert_eq!(resolved["max_body"].as_str(), Some("4KiB"));
@@ -223,6 +227,7 @@ mod tests {
             ("user_agent = \"a\\nb\"", "`user_agent` must be"),
             ("proxy = 'socks5://h'", "`proxy`: `socks5://h` is no proxy; use `none`"),
             ("proxy = 'http://'", "`proxy`: "),
+            ("certificates = 'all'", "`certificates`: unknown variant `all`, expected one of"),
             ("base = 'dir/'", "`base`: `dir/` is no whole URL"),
             ("extract = { x = '(' }", "`extract.x`: regex"),
             ("extract = 'x'", "`extract`: "),

@@ -49,7 +49,7 @@ impl Reader {
     }
 
     /// What there is to report of an answer.
-    pub(super) fn read(&self, reply: Reply) -> Page<'_> {
+    pub(super) fn read(&self, reply: &Reply) -> Page<'_> {
         let declared = reply.content_type.as_deref().and_then(ContentType::parse);
         let content = match declared {
             None if reply.body.is_empty() => ContentType::default(),
@@ -140,7 +140,7 @@ mod tests {
             body: body.to_vec(),
             redirects: 1,
         };
-        serde_json::to_value(reader.read(reply)).unwrap()
+        serde_json::to_value(reader.read(&reply)).unwrap()
     }
 
     #[test]
