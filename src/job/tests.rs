@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
-use clap::Parser as _;
 use serde::Deserialize;
 
 use super::*;
-use crate::cli::{Cli, Command};
+use crate::cli::Command;
+use crate::cli::tests::parse;
 use crate::task::{Next, Pool, Source, Work};
 
 struct Fake(&'static str);
@@ -100,10 +100,8 @@ impl JobDir {
     }
 
     fn job(&self, flags: &str) -> Result<JobSpec> {
-        let path = self.0.join("j.toml");
-        let mut words = vec!["rankpool", "check", path.to_str().unwrap()];
-        words.extend(flags.split_whitespace());
-        match Cli::try_parse_from(words).unwrap().command {
+        let line = format!("rankpool check {}/j.toml {flags}", self.0.display());
+        match parse(&line).unwrap().command {
             Command::Check(args) => JobSpec::from_file_of(FAKES, &args.job, &args.overrides),
             _ => unreachable!(),
         }
@@ -117,7 +115,7 @@ impl Drop for JobDir {
 }
 
 fn one_liner(line: &str) -> Result<JobSpec> {
-    match Cli::try_parse_from(line.split(' ')).unwrap().command {
+    match parse(line).unwrap().command {
         Command::Fib(args) => JobSpec::one_liner(FAKES, "fib", tables::fibonacci(&args), &args.run),
         Command::Fetch(args) => JobSpec::one_liner(FAKES, "fetch", tables::fetch(&args), &args.run),
         _ => unreachable!(),
@@ -197,6 +195,8 @@ fn the_resolved_job_resolves_to_itself() {
     for line in ["memory = \"1500B\"", "schedule = \"guided,1\"", "threads = 3"] {
         assert!(first.contains(&format!("{line}\n")), "{line} in:\n{first}");
     }
+    let urls_from = format!("urls_from = \"{}\"\n", dir.0.join("u.txt").display());
+    assert!(first.contains(&urls_from), "{first}");
     assert!(first.contains("[[task]]\nkind = \"fibonacci\"\n"), "{first}");
     assert!(first.contains("[task.extract]\n"), "{first}");
 }

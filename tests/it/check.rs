@@ -60,7 +60,7 @@ fn paths_in_a_job_file_start_at_its_folder() {
     let call = Call::new("check sub/j.toml");
     let resolved = call.file("sub/j.toml", job).file("sub/urls.txt", "http://h/\n").prints();
     assert!(resolved.starts_with("# ok: 1 task in 1 table\n"), "{resolved}");
-    assert_eq!(Call::new("check k.toml").file("k.toml", &resolved).output().status.code(), Some(2));
+    assert!(resolved.contains("/sub/urls.txt\"\n"), "{resolved}");
 }
 
 #[test]
