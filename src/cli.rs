@@ -173,9 +173,9 @@ pub struct FibonacciOptions {
 pub enum TermValue {
     /// The term itself.
     Full,
-    /// What it is like, for terms too long to read.
+    /// How many digits, the first and the last of them, and a digest of all.
     Summary,
-    /// Nothing of its value.
+    /// Nothing of its digits: the term is computed and dropped.
     None,
 }
 

@@ -43,9 +43,13 @@ fn what_check_prints_checks_to_the_same_text() {
 
 #[test]
 fn overrides_reach_the_tables() {
-    let resolved = check("--base http://127.0.0.1:1/x/ --value none --modulus 7").prints();
-    for part in ["base = \"http://127.0.0.1:1/x/\"", "value = \"none\"", "modulus = "] {
-        assert!(resolved.contains(part), "{part} in:\n{resolved}");
+    for (flags, line) in [
+        ("--base http://127.0.0.1:1/x/", "base = \"http://127.0.0.1:1/x/\""),
+        ("--value none", "value = \"none\""),
+        ("--modulus 7", "modulus = 7"),
+    ] {
+        let resolved = check(flags).prints();
+        assert!(resolved.contains(&format!("\n{line}\n")), "{line} in:\n{resolved}");
     }
     let resolved = check("--urls-from u.txt").file("u.txt", "a\nb\nc\n").prints();
     assert!(resolved.starts_with("# ok: 1,005 tasks in 2 tables\n"), "{resolved}");
