@@ -53,6 +53,10 @@ Examples:
   mpirun -n 4 --hostfile hostfile rankpool info
   rankpool info --json";
 
+/// Not a doc comment, where the brackets would be links.
+const SCHEDULE_HELP: &str =
+    "How many tasks go to a rank at a time: static[,N], dynamic[,N], guided[,MIN] or auto";
+
 /// Runs a batch of tasks over MPI ranks and all their cores, and gathers every outcome on rank 0
 #[derive(Clone, Debug, Parser)]
 #[command(name = "rankpool", version, max_term_width = 100, after_help = TOP_EXAMPLES)]
@@ -121,8 +125,8 @@ pub struct RunOptions {
     #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "true", hide_possible_values = true)]
     pub ordered: Option<bool>,
-    /// How many tasks go to a rank at a time: static[,N], dynamic[,N], guided[,MIN] or auto
-    #[arg(long, value_name = "SCHEDULE")]
+    /// How many tasks go to a rank at a time.
+    #[arg(long, value_name = "SCHEDULE", help = SCHEDULE_HELP)]
     pub schedule: Option<Schedule>,
     /// CPU threads of each rank; default: the rank's share of its node
     #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
