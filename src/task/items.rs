@@ -12,6 +12,7 @@ mod numbers;
 mod seen;
 mod texts;
 
+pub use lines::path_in;
 pub use numbers::{Cost, LARGEST, NumberItems, NumberRange, NumberSource, bad_line};
 pub use seen::{Seen, SeenByContent};
 pub use texts::{Check, TextItems, TextSource};

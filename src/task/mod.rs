@@ -7,7 +7,9 @@
 //!
 //! **Invariant:** nothing here knows of MPI, ranks' messages, files of results or threads.
 
+pub mod fibonacci;
 pub mod items;
+pub mod probe;
 
 use std::fmt;
 use std::time::Duration;
@@ -17,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 /// Every kind of work, in the order in which help and errors list them.
-pub static KINDS: &[&dyn Kind] = &[];
+pub static KINDS: &[&dyn Kind] = &[&fibonacci::Fibonacci, &probe::Probe];
 
 /// Finds a kind by the name that job files use.
 pub fn kind(name: &str) -> Option<&'static dyn Kind> {
