@@ -96,6 +96,8 @@ impl Kind for Fibonacci {
         let from = n_from.map(|path| items::path_in(context.folder, path));
         let cost = cost::of(value, modulus);
         let source = NumberItems::new("n", n.as_ref(), from)?.source("n", seen, cost)?;
+        // A remainder is always whole: what `value` says then makes no difference.
+        let value = value.filter(|_| modulus.is_none());
         let options = Options { value: value.unwrap_or_else(|| default_value(&source)), modulus };
         Ok(Plan {
             resolved: resolved(table, options),
@@ -136,7 +138,7 @@ fn default_value(source: &NumberSource) -> Value {
     if few && short { Value::Full } else { Value::Summary }
 }
 
-/// The table with its defaults; a remainder is always whole, so that it has no `value`.
+/// The table with its defaults; one with a modulus has no `value`.
 fn resolved(mut table: toml::Table, options: Options) -> toml::Table {
     if options.modulus.is_some() {
         table.remove("value");

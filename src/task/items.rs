@@ -10,6 +10,8 @@
 mod lines;
 mod numbers;
 mod seen;
+#[cfg(test)]
+mod tests;
 mod texts;
 
 pub use lines::path_in;

@@ -85,7 +85,7 @@ mod tests {
     fn nothing_overflows_up_to_the_largest_index() {
         assert_eq!(
             check(1 << 63, Value::None, u64::MAX).unwrap_err(),
-            "F(9223372036854775808) needs about 5.6 EB (1927590760628766720 digits and what \
+            "F(9223372036854775808) needs about 5.6 EB (1927570757129919488 digits and what \
              computing them takes), but integers here end at 17 GB: ask for `modulus`"
         );
         check(1 << 63, Value::Full, 0).unwrap_err();

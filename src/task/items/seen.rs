@@ -138,7 +138,7 @@ impl Hasher for Spread {
     }
 
     fn write_u64(&mut self, n: u64) {
-        let wide = u128::from(n ^ self.0) * 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
+        let wide = u128::from(n ^ self.0) * 0x9e37_79b9_7f4a_7c15;
         #[expect(clippy::cast_possible_truncation, reason = "the two halves are folded together")]
         let folded = (wide >> 64) as u64 ^ wide as u64;
         self.0 = folded;
