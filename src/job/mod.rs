@@ -1,6 +1,6 @@
 //! From a job file and a command line to a [`JobSpec`]: merged, checked and complete.
 //!
-//! [`file`] is what was written, this is what it means. `rankpool fib` and `rankpool fetch`
+//! [`mod@file`] is what was written, this is what it means. `rankpool fib` and `rankpool fetch`
 //! write their one table themselves and go the same way from there.
 //!
 //! **Invariant:** rank 0 alone does this, before any task runs; nothing here starts MPI, and no
