@@ -51,8 +51,8 @@ fn run(command: &Command, launcher: &Launcher) -> Result<u8> {
 }
 
 fn check(args: &JobArgs, launcher: &Launcher) -> Result<u8> {
+    let job = JobSpec::from_file(&args.job, &args.overrides)?;
     if is_first(launcher) {
-        let job = JobSpec::from_file(&args.job, &args.overrides)?;
         write!(io::stdout().lock(), "# ok: {}\n{}", job.summary(), job.resolved()?)?;
     }
     Ok(0)
@@ -71,12 +71,14 @@ fn start(launcher: &Launcher, job: impl FnOnce() -> Result<JobSpec>) -> Result<u
 
 /// The statistics, and where the results are.
 fn tell(finished: &Finished) -> Result<()> {
+    use std::fmt::Write as _;
+
     if finished.quiet {
         return Ok(());
     }
     let mut text = format!("\n{}", report::summary(&finished.summary));
     if let Output::File(path) = &finished.output {
-        text += &format!("results: {}\n", path.display());
+        writeln!(text, "results: {}", path.display())?;
     }
     match finished.output {
         Output::Stdout => io::stderr().lock().write_all(text.as_bytes())?,

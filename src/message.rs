@@ -312,7 +312,7 @@ impl<'a> Outcomes<'a> {
     }
 
     /// The next outcome; `None` at the end.
-    pub fn next(&mut self) -> Result<Option<Outcome<'a>>> {
+    pub fn take(&mut self) -> Result<Option<Outcome<'a>>> {
         if self.reader.0.is_empty() {
             return Ok(None);
         }
@@ -329,10 +329,10 @@ impl<'a> Outcomes<'a> {
 
 fn put_varint(mut number: u64, payload: &mut Vec<u8>) {
     while number >= 0x80 {
-        payload.push((number as u8) | 0x80);
+        payload.push(number.to_le_bytes()[0] | 0x80);
         number >>= 7;
     }
-    payload.push(number as u8);
+    payload.push(number.to_le_bytes()[0]);
 }
 
 #[derive(Debug)]

@@ -47,7 +47,7 @@ proptest! {
         let mut rest = bytes.as_slice();
         while let Ok(Some(_)) = ToRoot::decode(&mut rest) {}
         if let Ok(mut outcomes) = Outcomes::decode(&bytes) {
-            while let Ok(Some(_)) = outcomes.next() {}
+            while let Ok(Some(_)) = outcomes.take() {}
         }
     }
 }
@@ -63,13 +63,13 @@ fn outcomes_arrive_with_their_records() {
     let payload = builder.finish();
     let mut outcomes = Outcomes::decode(&payload).unwrap();
     assert_eq!(outcomes.chunk, 9);
-    let first = outcomes.next().unwrap().unwrap();
+    let first = outcomes.take().unwrap().unwrap();
     assert_eq!((first.index, first.status, first.nanos), (3, Status::Ok, 17));
     assert_eq!(first.record, b"one\n");
-    let second = outcomes.next().unwrap().unwrap();
+    let second = outcomes.take().unwrap().unwrap();
     assert_eq!(second.status, Status::Failed(ErrorClass::Memory));
     assert_eq!((second.nanos, second.record), (1 << 40, &b""[..]));
-    assert_eq!(outcomes.next().unwrap(), None);
+    assert_eq!(outcomes.take().unwrap(), None);
 }
 
 #[test]

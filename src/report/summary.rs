@@ -16,12 +16,9 @@ pub fn summary(summary: &Summary) -> String {
     text += &kinds(&summary.kinds);
     text += "\nWhere each rank's time went, in % of its threads' time:\n";
     text += &ledgers(&summary.ranks);
-    text += &format!(
-        "\nimbalance {:.1} %, dispatch {} a task on rank 0\n",
-        100.0 * summary.imbalance,
-        duration(summary.dispatch_seconds_per_task)
-    );
-    text
+    let dispatch = duration(summary.dispatch_seconds_per_task);
+    let imbalance = 100.0 * summary.imbalance;
+    text + &format!("\nimbalance {imbalance:.1} %, dispatch {dispatch} a task on rank 0\n")
 }
 
 fn headline(summary: &Summary) -> String {
@@ -108,7 +105,7 @@ fn ledgers(ranks: &[RankSummary]) -> String {
             format!("{:.1}", ledger.waiting * of_threads),
             format!("{:.1}", ledger.idle * of_threads),
             format!("{:.1}", 100.0 * ledger.communication / wall),
-            format!("{:.1}", ledger.io / wall),
+            format!("{:.1}", (ledger.io / wall).max(0.0)),
             format!("rank {} on host {}", rank.rank, rank.host),
         ]
     };

@@ -181,7 +181,7 @@ impl Root {
         let Some(chunk) = self.in_flight.get_mut(&chunk_id) else { return Ok(()) };
         ensure!(chunk.rank == rank, "{rank} sent outcomes of a chunk of {}", chunk.rank);
         let worker = &mut self.workers[rank.idx()];
-        while let Some(outcome) = outcomes.next()? {
+        while let Some(outcome) = outcomes.take()? {
             let Some((task, seconds, done)) = chunk.tasks.get_mut(outcome.index as usize) else {
                 anyhow::bail!("{rank} sent outcome {} of a smaller chunk", outcome.index)
             };

@@ -45,7 +45,7 @@ pub fn lead(
     match Prepared::new(job, &world, warn) {
         Ok(prepared) => {
             broadcast_setup(transport, Some(&prepared.setup))?;
-            Ok(Led::Done(Leader::start(transport, own, world, prepared)?.run()?))
+            Ok(Led::Done(Leader::start(transport, &own, world, prepared)?.run()?))
         }
         Err(error) => {
             broadcast_setup(transport, None)?;
@@ -171,7 +171,7 @@ impl<'a, T: Transport> Leader<'a, T> {
     /// Scatters each rank's share with its first chunks, and starts this rank's own pools.
     fn start(
         transport: &'a mut T,
-        own: Inventory,
+        own: &Inventory,
         world: Vec<Inventory>,
         prepared: Prepared,
     ) -> Result<Self> {
@@ -186,7 +186,7 @@ impl<'a, T: Transport> Leader<'a, T> {
             .map(|(&share, message)| Start { share, message: std::mem::take(message) }.encode());
         let start = transport.scatter(starts.collect::<Result<_>>()?)?;
         let began = started();
-        let executor = setup.executor(&own, shares[0], began)?;
+        let executor = setup.executor(own, shares[0], began)?;
         outbox[0] = Start::decode(&start)?.message;
         let ledgers = vec![None; world.len()];
         let backoff = Backoff::new();

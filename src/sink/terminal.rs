@@ -106,10 +106,11 @@ impl Terminal {
     }
 
     fn suspended(&self, write: impl FnOnce() -> io::Result<()>) -> Result<()> {
-        Ok(match &self.bar {
+        match &self.bar {
             Some(bar) => bar.suspend(write)?,
             None => write()?,
-        })
+        }
+        Ok(())
     }
 }
 

@@ -1,5 +1,7 @@
 //! The integration tests: one binary, a module a boundary.
 
+#![allow(clippy::unwrap_used, reason = "what a test does not expect is to end it")]
+
 // The command line and its errors, on the real binary.
 mod check;
 mod cli;

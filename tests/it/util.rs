@@ -88,7 +88,6 @@ impl Ran {
 pub(crate) struct Rankpool {
     command: Command,
     dir: Dir,
-    stdin: String,
 }
 
 /// rankpool alone, without a launcher.
@@ -126,7 +125,7 @@ impl Rankpool {
     fn new(mut command: Command) -> Self {
         let dir = Dir::new();
         command.current_dir(dir.path());
-        Self { command, dir, stdin: String::new() }
+        Self { command, dir }
     }
 
     pub(crate) fn args<'a>(mut self, args: impl IntoIterator<Item = &'a str>) -> Self {
@@ -151,11 +150,6 @@ impl Rankpool {
         self
     }
 
-    pub(crate) fn stdin(mut self, text: &str) -> Self {
-        text.clone_into(&mut self.stdin);
-        self
-    }
-
     /// The folder that the command runs in.
     pub(crate) fn dir(&self) -> &Dir {
         &self.dir
@@ -165,8 +159,7 @@ impl Rankpool {
     pub(crate) fn start(mut self) -> Running {
         // Concurrent launchers share files below the temporary folder.
         self.command.env("TMPDIR", self.dir.path());
-        let stdin = self.dir.write("stdin", &self.stdin);
-        self.command.stdin(File::open(stdin).expect("it was just written"));
+        self.command.stdin(Stdio::null());
         let capture = |name| Stdio::from(File::create(self.dir.path().join(name)).unwrap());
         let (stdout, stderr) = (capture("stdout"), capture("stderr"));
         let child = self.command.stdout(stdout).stderr(stderr).spawn();
