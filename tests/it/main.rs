@@ -1,6 +1,11 @@
 //! The integration tests: one binary, a module a boundary.
 
 #![allow(clippy::unwrap_used, reason = "what a test does not expect is to end it")]
+#![allow(
+    clippy::format_push_string,
+    clippy::format_collect,
+    reason = "a short text, made once: what reads best is best"
+)]
 
 // The command line and its errors, on the real binary.
 mod check;
