@@ -138,11 +138,9 @@ fn default_value(source: &NumberSource) -> Value {
     if few && short { Value::Full } else { Value::Summary }
 }
 
-/// The table with its defaults; one with a modulus has no `value`.
+/// The table with its defaults; one with a modulus needs no `value`.
 fn resolved(mut table: toml::Table, options: Options) -> toml::Table {
-    if options.modulus.is_some() {
-        table.remove("value");
-    } else {
+    if options.modulus.is_none() {
         table.insert("value".to_owned(), options.value.as_str().into());
     }
     table

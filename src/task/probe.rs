@@ -6,7 +6,7 @@
 //! n = "0..1000"      # or `n_from`, a file, or `count = 1000`
 //! action = "sleep"   # or "echo", "busy", "fail", "panic", "output", "exit"
 //! time = "10ms"      # for "sleep" and "busy"
-//! bytes = "1MB"      # for "output": the size of the output's JSON
+//! bytes = "1MB"      # for "output": the length of the text in the output
 //! every = 10         # for "fail", "panic" and "exit": only where n is a multiple of this
 //! pool = "io"        # default: "io" for "sleep", else "cpu"
 //! ```
@@ -22,9 +22,6 @@ use anyhow::Result;
 use super::{Context, ErrorClass, Input, Kind, Plan, PlanContext, TaskError, Work, items};
 use crate::json;
 use options::{Action, Options};
-
-/// The JSON around the text of an `output`.
-const AROUND_TEXT: (&[u8], &[u8]) = (b"{\"text\":\"", b"\"}");
 
 /// Tasks that do as they are told.
 #[derive(Debug)]
@@ -76,7 +73,7 @@ impl Work for Orders {
         }
     }
 
-    fn run(&self, input: &Input, _: &Context, record: &mut Vec<u8>) -> Result<(), TaskError> {
+    fn run(&self, input: &Input, context: &Context, record: &mut Vec<u8>) -> Result<(), TaskError> {
         let n = match input {
             Input::Number(n) => *n,
             Input::Text(line) => return Err(items::bad_line(line)),
@@ -86,8 +83,7 @@ impl Work for Orders {
             Action::Sleep => std::thread::sleep(time),
             Action::Busy => spin(time),
             Action::Output => {
-                text(bytes, record);
-                return Ok(());
+                return text(bytes, context.memory, record);
             }
             Action::Fail | Action::Panic | Action::Exit if n % every == 0 => {
                 return break_down(action, n);
@@ -106,15 +102,19 @@ fn echo(n: u64, record: &mut Vec<u8>) {
     record.push(b'}');
 }
 
-/// `{"text":"xxx"}`, `bytes` long in all.
-fn text(bytes: u64, record: &mut Vec<u8>) {
-    let (before, after) = AROUND_TEXT;
-    let around = before.len() + after.len();
-    let n_letters = usize::try_from(bytes).unwrap_or(usize::MAX).saturating_sub(around);
-    record.reserve(n_letters.saturating_add(around));
-    record.extend_from_slice(before);
-    record.resize(record.len() + n_letters, b'x');
-    record.extend_from_slice(after);
+/// `{"text":"xxx"}`, with a text of `bytes` letters.
+fn text(bytes: u64, memory: u64, record: &mut Vec<u8>) -> Result<(), TaskError> {
+    if bytes > memory {
+        let message = format!(
+            "a text of {bytes} bytes does not fit; this rank may use {memory}: raise `memory`"
+        );
+        return Err(TaskError::new(ErrorClass::Memory, message));
+    }
+    record.extend_from_slice(b"{\"text\":\"");
+    let letters = std::iter::repeat_n(b'x', usize::try_from(bytes).unwrap_or(usize::MAX));
+    record.extend(letters);
+    record.extend_from_slice(b"\"}");
+    Ok(())
 }
 
 /// Keeps a core busy.

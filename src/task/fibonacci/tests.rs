@@ -222,7 +222,7 @@ fn a_resolved_table_is_again_a_table() {
         let again = plan(&first.resolved.to_string());
         assert_eq!((again.resolved, again.options), (first.resolved, first.options));
     }
-    assert_eq!(plan("n = 3\nmodulus = 7\nvalue = \"none\"").resolved.get("value"), None);
+    assert_eq!(plan("n = 3\nmodulus = 7").resolved.get("value"), None);
 }
 
 #[test]

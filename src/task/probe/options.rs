@@ -8,7 +8,6 @@ use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 use toml::Value as Toml;
 
-use super::AROUND_TEXT;
 use crate::task::items::{self, NumberItems, NumberRange};
 use crate::task::{Plan, PlanContext, Pool};
 use crate::units;
@@ -158,7 +157,7 @@ fn only_for(
     }
 }
 
-/// Reads the size of an output: `50000000` or `"50MB"`.
+/// Reads the length of an output's text: `50000000` or `"50MB"`.
 fn read_bytes(value: &Toml) -> Result<u64> {
     let bytes = match value {
         Toml::String(text) => units::parse_size(text).context("`bytes`")?,
@@ -167,9 +166,5 @@ fn read_bytes(value: &Toml) -> Result<u64> {
             bytes.with_context(|| format!("`bytes` is `{other}`; use `50000000` or `\"50MB\"`"))?
         }
     };
-    let least = AROUND_TEXT.0.len() + AROUND_TEXT.1.len();
-    if bytes < least as u64 {
-        bail!("`bytes` is `{bytes}`; the JSON around an empty text has {least}");
-    }
     Ok(bytes)
 }
