@@ -5,6 +5,7 @@
 //! fetch(&site.url("/"));
 //! assert_eq!(site.paths(), ["/"]);
 //! ```
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail a test")]
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -202,12 +203,13 @@ fn read_request(reader: &mut impl BufRead) -> Option<(String, String, Vec<String
 fn write_answer(mut stream: &TcpStream, answer: Answer) -> std::io::Result<bool> {
     match answer {
         Answer::Whole { status, headers, body } => {
-            let mut head = format!("HTTP/1.1 {status} Some Reason\r\n");
+            let mut whole = format!("HTTP/1.1 {status} Some Reason\r\n").into_bytes();
             for (name, value) in headers {
-                head.push_str(&format!("{name}: {value}\r\n"));
+                write!(whole, "{name}: {value}\r\n")?;
             }
-            head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
-            stream.write_all(&[head.as_bytes(), &body].concat())?;
+            write!(whole, "Content-Length: {}\r\n\r\n", body.len())?;
+            whole.extend(body);
+            stream.write_all(&whole)?;
             return Ok(true);
         }
         Answer::Raw(bytes) => stream.write_all(&bytes)?,
