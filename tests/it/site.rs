@@ -26,6 +26,8 @@ pub(crate) enum Answer {
     Repeat { head: Vec<u8>, chunk: Vec<u8>, times: usize, pause: Duration },
     /// The answer `then`, after a while.
     After { pause: Duration, then: Box<Answer> },
+    /// This to the first request of a connection; a later one finds it closed.
+    First(Box<Answer>),
     /// Nothing; the connection is closed.
     Close,
     /// Nothing; the connection is held until the client gives up.
@@ -157,7 +159,7 @@ fn serve(stream: &TcpStream, shared: &Shared, connection: usize) {
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     stream.set_nodelay(true).unwrap();
     let mut reader = BufReader::new(stream);
-    let mut in_tunnel = false;
+    let (mut in_tunnel, mut is_first) = (false, true);
     while let Some((method, path, headers)) = read_request(&mut reader) {
         let visit = Visit { path: path.clone(), at: now(), headers, connection };
         shared.visits.lock().unwrap().push(visit);
@@ -171,6 +173,11 @@ fn serve(stream: &TcpStream, shared: &Shared, connection: usize) {
         }
         let answer = shared.routes.get(&path).cloned();
         let answer = answer.unwrap_or_else(|| html("<title>nothing here</title>").status(404));
+        let answer = match answer {
+            Answer::First(answer) if is_first => *answer,
+            other => other,
+        };
+        is_first = false;
         if !write_answer(stream, answer).unwrap_or(false) {
             return;
         }
@@ -226,7 +233,7 @@ fn write_answer(mut stream: &TcpStream, answer: Answer) -> std::io::Result<bool>
                 }
             }
         }
-        Answer::Close => {}
+        Answer::Close | Answer::First(_) => {}
         Answer::Hang => {
             let _ = stream.read(&mut [0]);
         }
