@@ -10,8 +10,11 @@
 mod lines;
 mod numbers;
 mod seen;
+#[cfg(test)]
+mod tests;
 mod texts;
 
+pub use lines::path_in;
 pub use numbers::{Cost, LARGEST, NumberItems, NumberRange, NumberSource, bad_line};
 pub use seen::{Seen, SeenByContent};
 pub use texts::{Check, TextItems, TextSource};

@@ -8,7 +8,9 @@
 //! **Invariant:** nothing here knows of MPI, ranks' messages, files of results or threads.
 
 pub mod fetch;
+pub mod fibonacci;
 pub mod items;
+pub mod probe;
 
 use std::fmt;
 use std::time::Duration;
@@ -18,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 /// Every kind of work, in the order in which help and errors list them.
-pub static KINDS: &[&dyn Kind] = &[&fetch::Fetch];
+pub static KINDS: &[&dyn Kind] = &[&fibonacci::Fibonacci, &fetch::Fetch, &probe::Probe];
 
 /// Finds a kind by the name that job files use.
 pub fn kind(name: &str) -> Option<&'static dyn Kind> {

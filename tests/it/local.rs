@@ -15,7 +15,7 @@ use crate::util::Dir;
 
 /// Runs a job on `n` ranks; its summary and its records.
 #[track_caller]
-pub fn run(n: u32, job: &str) -> (Summary, Vec<Value>) {
+pub(crate) fn run(n: u32, job: &str) -> (Summary, Vec<Value>) {
     let dir = Dir::new();
     let output = dir.path().join("results.jsonl");
     let path = dir.write("job.toml", &format!("output = \"{}\"\n{job}", output.display()));
@@ -43,7 +43,7 @@ fn lead(root: &mut local::Local, path: &Path) -> Summary {
 
 /// What a task is and gave, without who ran it and when: by id, so that two records of one task
 /// would show.
-pub fn gathered(records: &[Value]) -> BTreeMap<String, String> {
+pub(crate) fn gathered(records: &[Value]) -> BTreeMap<String, String> {
     let mut gathered = BTreeMap::new();
     for record in records {
         let id = record["id"].as_str().expect("a record has an id").to_owned();
@@ -55,7 +55,7 @@ pub fn gathered(records: &[Value]) -> BTreeMap<String, String> {
 }
 
 /// A job of every kind but the web.
-pub const MIXED: &str = r#"
+pub(crate) const MIXED: &str = r#"
 [[task]]
 kind = "fibonacci"
 n = [4, 3, 8, 6, 10, "0..=300", 5, 5, 20000]
@@ -86,7 +86,7 @@ every = 5
 "#;
 
 /// Tasks of [`MIXED`], and how many of them fail.
-pub const MIXED_TASKS: (u64, u64) = (5 + 301 + 3 + 50 + 286 + 40 + 11, 4 + 3);
+pub(crate) const MIXED_TASKS: (u64, u64) = (5 + 301 + 3 + 50 + 286 + 40 + 11, 4 + 3);
 
 #[test]
 fn any_number_of_ranks_gathers_the_same() {

@@ -8,5 +8,9 @@ mod fetch;
 mod site;
 // Whole jobs, with ranks as threads.
 mod local;
+// Whole jobs on real MPI ranks.
+mod mpirun;
+// The rules of the architecture.
+mod tidy;
 // What all of them use.
 mod util;

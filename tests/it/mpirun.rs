@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::local::{MIXED, MIXED_TASKS, gathered, run as run_locally};
-use crate::site::Site;
+use crate::site::{Site, html};
 use crate::util::{Running, mpirun, rankpool};
 
 #[test]
@@ -83,9 +83,13 @@ fn a_result_of_50_mb_arrives_whole() {
 
 #[test]
 fn pages_are_fetched_by_all_ranks() {
-    let site = Site::start();
-    let urls: Vec<String> = (0..40).map(|n| format!("\"{}\"", site.url(&format!("/page/{n}")))).collect();
-    let job = format!("[[task]]\nkind = \"fetch\"\nurls = [{}]\n", urls.join(", "));
+    let site = Site::start((0..40).map(|n| (format!("/{n}"), html(format!("<title>{n}</title>")))));
+    let urls: Vec<String> = (0..40).map(|n| format!("\"/{n}\"")).collect();
+    let job = format!(
+        "[[task]]\nkind = \"fetch\"\nbase = \"{}\"\nurls = [{}]\n",
+        site.url("/"),
+        urls.join(", ")
+    );
     let (ran, dir) = mpirun(2).job(&job).run();
     ran.code(0);
     let records = dir.records("job.results.jsonl");
@@ -113,7 +117,8 @@ time = "400us"
     let (ran, dir) = mpirun(2).job(job).args(["--stats", "stats.json"]).run();
     ran.code(0);
     let records = dir.records("job.results.jsonl");
-    let end = |record: &Value| record["start"].as_f64().unwrap() + record["seconds"].as_f64().unwrap();
+    let end =
+        |record: &Value| record["start"].as_f64().unwrap() + record["seconds"].as_f64().unwrap();
     let start = |record: &Value| record["start"].as_f64().unwrap();
     // The first ones of both kinds ran side by side, whichever stands first in the job.
     let (sleeps, busy): (Vec<&Value>, Vec<&Value>) =
@@ -130,7 +135,8 @@ time = "400us"
 fn cpu_seconds(pid: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let after_name = stat.rsplit(')').next().unwrap();
-    let ticks = |idx: usize| after_name.split_whitespace().nth(idx).unwrap().parse::<f64>().unwrap();
+    let ticks =
+        |idx: usize| after_name.split_whitespace().nth(idx).unwrap().parse::<f64>().unwrap();
     (ticks(11) + ticks(12)) / rustix::param::clock_ticks_per_second() as f64
 }
 
@@ -146,7 +152,11 @@ fn ranks_of(running: &Running) -> Vec<u32> {
     let children = |pid: u32| -> Vec<u32> {
         let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
         let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
-        lists.flat_map(|list| list.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>()).collect()
+        lists
+            .flat_map(|list| {
+                list.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>()
+            })
+            .collect()
     };
     let mut below = children(running.child.id());
     let mut at = 0;
@@ -228,7 +238,10 @@ fn existing_results_are_not_replaced_unasked() {
     ran.code(2).says("results file `job.results.jsonl` exists; `--overwrite` replaces it");
     assert_eq!(dir.read("job.results.jsonl"), "precious\n");
     let pool = mpirun(2).job(job).args(["--overwrite"]);
-    pool.dir().write("job.results.jsonl", "stale, and longer than what replaces it\n".repeat(99).as_str());
+    pool.dir().write(
+        "job.results.jsonl",
+        "stale, and longer than what replaces it\n".repeat(99).as_str(),
+    );
     let (ran, dir) = pool.run();
     ran.code(0);
     assert_eq!(dir.records("job.results.jsonl").len(), 1);

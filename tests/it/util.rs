@@ -13,11 +13,11 @@ use serde_json::Value;
 const DEADLINE: Duration = Duration::from_secs(120);
 
 /// A folder that is there for one test.
-pub struct Dir(PathBuf);
+pub(crate) struct Dir(PathBuf);
 
 impl Dir {
     /// A new folder. Its path is short: MPI makes sockets below it, whose names are limited.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("rp{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
@@ -25,23 +25,23 @@ impl Dir {
         Self(path)
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 
     /// Writes a file of this folder.
-    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.0.join(name);
         fs::write(&path, text).expect("the folder is writable");
         path
     }
 
-    pub fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         fs::read_to_string(self.0.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
     /// The records of a results file.
-    pub fn records(&self, name: &str) -> Vec<Value> {
+    pub(crate) fn records(&self, name: &str) -> Vec<Value> {
         records(&self.read(name))
     }
 }
@@ -57,27 +57,27 @@ impl Drop for Dir {
 
 /// The records of JSON Lines.
 #[track_caller]
-pub fn records(text: &str) -> Vec<Value> {
+pub(crate) fn records(text: &str) -> Vec<Value> {
     assert!(text.is_empty() || text.ends_with('\n'), "the last record is torn");
     text.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
 }
 
 /// What a run left behind.
-pub struct Ran {
-    pub status: ExitStatus,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ran {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Ran {
     #[track_caller]
-    pub fn code(&self, code: i32) -> &Self {
+    pub(crate) fn code(&self, code: i32) -> &Self {
         assert_eq!(self.status.code(), Some(code), "{}\n{}", self.stdout, self.stderr);
         self
     }
 
     #[track_caller]
-    pub fn says(&self, part: &str) -> &Self {
+    pub(crate) fn says(&self, part: &str) -> &Self {
         let all = format!("{}\n{}", self.stdout, self.stderr);
         assert!(all.contains(part), "no `{part}` in:\n{all}");
         self
@@ -85,20 +85,20 @@ impl Ran {
 }
 
 /// A command line of rankpool to be.
-pub struct Rankpool {
+pub(crate) struct Rankpool {
     command: Command,
     dir: Dir,
     stdin: String,
 }
 
 /// rankpool alone, without a launcher.
-pub fn rankpool() -> Rankpool {
+pub(crate) fn rankpool() -> Rankpool {
     let command = Command::new(env!("CARGO_BIN_EXE_rankpool"));
     Rankpool::new(command)
 }
 
 /// rankpool on `ranks` real MPI ranks.
-pub fn mpirun(ranks: u32) -> Rankpool {
+pub(crate) fn mpirun(ranks: u32) -> Rankpool {
     let mut command = Command::new("mpirun");
     command.args(["-n", &ranks.to_string()]);
     if is_open_mpi() {
@@ -129,40 +129,40 @@ impl Rankpool {
         Self { command, dir, stdin: String::new() }
     }
 
-    pub fn args<'a>(mut self, args: impl IntoIterator<Item = &'a str>) -> Self {
+    pub(crate) fn args<'a>(mut self, args: impl IntoIterator<Item = &'a str>) -> Self {
         self.command.args(args);
         self
     }
 
     /// Arguments in one line, parted by blanks.
-    pub fn line(self, line: &str) -> Self {
+    pub(crate) fn line(self, line: &str) -> Self {
         let words: Vec<&str> = line.split(' ').collect();
         self.args(words)
     }
 
     /// Runs this job file.
-    pub fn job(self, text: &str) -> Self {
+    pub(crate) fn job(self, text: &str) -> Self {
         self.dir.write("job.toml", text);
         self.args(["run", "job.toml"])
     }
 
-    pub fn env(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
         self
     }
 
-    pub fn stdin(mut self, text: &str) -> Self {
+    pub(crate) fn stdin(mut self, text: &str) -> Self {
         text.clone_into(&mut self.stdin);
         self
     }
 
     /// The folder that the command runs in.
-    pub fn dir(&self) -> &Dir {
+    pub(crate) fn dir(&self) -> &Dir {
         &self.dir
     }
 
     /// Starts it, for a test that looks at it while it runs.
-    pub fn start(mut self) -> Running {
+    pub(crate) fn start(mut self) -> Running {
         // Concurrent launchers share files below the temporary folder.
         self.command.env("TMPDIR", self.dir.path());
         let stdin = self.dir.write("stdin", &self.stdin);
@@ -176,22 +176,22 @@ impl Rankpool {
 
     /// Runs it to its end.
     #[track_caller]
-    pub fn run(self) -> (Ran, Dir) {
+    pub(crate) fn run(self) -> (Ran, Dir) {
         self.start().wait()
     }
 }
 
 /// A command that runs.
-pub struct Running {
-    pub child: Child,
-    pub dir: Dir,
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    pub(crate) dir: Dir,
     deadline: Instant,
 }
 
 impl Running {
     /// Waits for its end.
     #[track_caller]
-    pub fn wait(mut self) -> (Ran, Dir) {
+    pub(crate) fn wait(mut self) -> (Ran, Dir) {
         let mut status = None;
         self.poll("it to end", |running| {
             status = running.child.try_wait().expect("a child can be waited for");
@@ -204,7 +204,7 @@ impl Running {
 
     /// Waits until something holds.
     #[track_caller]
-    pub fn poll(&mut self, what: &str, mut holds: impl FnMut(&mut Self) -> bool) {
+    pub(crate) fn poll(&mut self, what: &str, mut holds: impl FnMut(&mut Self) -> bool) {
         while !holds(self) {
             if now() > self.deadline {
                 let _ = self.child.kill();

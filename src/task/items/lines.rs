@@ -9,6 +9,11 @@ use anyhow::{Context, Result, bail};
 /// Longest line that is kept, in bytes: a file without line ends must not fill the memory.
 const MAX_LINE: u64 = 1 << 20;
 
+/// The file that a job file in `folder` calls `path`; `-`, standard input, is in no folder.
+pub fn path_in(folder: &Path, path: PathBuf) -> PathBuf {
+    if path.as_os_str() == "-" { path } else { folder.join(path) }
+}
+
 /// A file of lines, checked as far as can be, not yet read.
 #[derive(Debug)]
 pub(super) struct LineFile {

@@ -1,0 +1,203 @@
+//! The kind `fibonacci`: terms of the Fibonacci sequence, whole, summed up, or modulo m.
+//!
+//! ```toml
+//! [[task]]
+//! kind = "fibonacci"
+//! n = [4, 3, "0..=1000:5"]   # numbers, ranges with an optional step
+//! n_from = "terms.txt"       # more of them, one a line; `-` is standard input
+//! value = "full"             # or "summary", or "none"
+//! modulus = 1000000007       # instead of `value`: the term's remainder
+//! ```
+
+mod cost;
+mod describe;
+mod memory;
+mod output;
+mod term;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
+use serde::{Deserialize, Serialize};
+use toml::Value as Toml;
+
+use super::items::{self, NumberItems, NumberSource};
+use super::{Context, ErrorClass, Input, Kind, Plan, PlanContext, Pool, Source, TaskError, Work};
+use crate::json;
+
+/// A table that names more tasks than this gathers summaries, unless it says otherwise.
+const MOST_FULL_TASKS: u64 = 1_000;
+
+/// A table with a larger n gathers summaries, unless it says otherwise.
+const LARGEST_FULL_N: u64 = 100_000;
+
+/// Terms of the Fibonacci sequence.
+#[derive(Debug)]
+pub struct Fibonacci;
+
+/// The table as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    n: Option<Toml>,
+    n_from: Option<PathBuf>,
+    value: Option<Value>,
+    modulus: Option<Toml>,
+}
+
+/// How much of a term stands in its record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Value {
+    /// Every digit.
+    Full,
+    /// How many digits, the first and the last of them, and a digest of all.
+    Summary,
+    /// How many bits: the term is computed and dropped.
+    None,
+}
+
+impl Value {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Summary => "summary",
+            Self::None => "none",
+        }
+    }
+}
+
+/// What a task of the table computes; crosses to every rank as JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Options {
+    value: Value,
+    /// The remainder is asked for; `value` does not matter then.
+    modulus: Option<u64>,
+}
+
+impl Kind for Fibonacci {
+    fn name(&self) -> &'static str {
+        "fibonacci"
+    }
+
+    fn plan(&self, table: toml::Table, context: &mut PlanContext<'_>) -> Result<Plan> {
+        let Table { n, n_from, value, modulus } = table.clone().try_into()?;
+        let modulus = modulus.as_ref().map(read_modulus).transpose()?;
+        if n.is_none() && n_from.is_none() {
+            bail!(
+                "no `n`; add a number, a range such as `\"1..=1000\"`, a list of these, or `n_from`, a file"
+            );
+        }
+        let group = modulus.map_or("fibonacci".to_owned(), |m| format!("fibonacci modulo {m}"));
+        let seen = context.seen.of(&group);
+        let from = n_from.map(|path| items::path_in(context.folder, path));
+        let cost = cost::of(value, modulus);
+        let source = NumberItems::new("n", n.as_ref(), from)?.source("n", seen, cost)?;
+        // A remainder is always whole: what `value` says then makes no difference.
+        let value = value.filter(|_| modulus.is_none());
+        let options = Options { value: value.unwrap_or_else(|| default_value(&source)), modulus };
+        Ok(Plan {
+            resolved: resolved(table, options),
+            options: serde_json::to_string(&options)?,
+            source: Box::new(source),
+            pool: Pool::Cpu,
+        })
+    }
+
+    fn work(&self, options: &str) -> Result<Box<dyn Work>> {
+        Ok(Box::new(Terms::new(serde_json::from_str(options)?)))
+    }
+
+    fn describe(&self, record: &serde_json::Value) -> String {
+        describe::describe(record)
+    }
+}
+
+/// Reads a modulus; TOML's integers end at 2^63 - 1, larger ones are strings.
+fn read_modulus(value: &Toml) -> Result<u64> {
+    let modulus = match value {
+        Toml::Integer(modulus) => u64::try_from(*modulus).ok(),
+        Toml::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    modulus.filter(|modulus| *modulus > 0).with_context(|| {
+        format!(
+            "`modulus` is `{text}`; use a whole number from 1 to 18446744073709551615 (2^64 - 1)"
+        )
+    })
+}
+
+/// Every digit where that is little to read, a summary otherwise.
+fn default_value(source: &NumberSource) -> Value {
+    let few = source.remaining().is_some_and(|n_tasks| n_tasks <= MOST_FULL_TASKS);
+    let short = source.largest().is_none_or(|n| n <= LARGEST_FULL_N);
+    if few && short { Value::Full } else { Value::Summary }
+}
+
+/// The table with its defaults; one with a modulus has no `value`.
+fn resolved(mut table: toml::Table, options: Options) -> toml::Table {
+    if options.modulus.is_some() {
+        table.remove("value");
+    } else {
+        table.insert("value".to_owned(), options.value.as_str().into());
+    }
+    table
+}
+
+/// Computes terms.
+struct Terms {
+    options: Options,
+    /// What follows `n` in an input's JSON: the modulus, if there is one, and the brace.
+    after_n: Vec<u8>,
+}
+
+impl Terms {
+    fn new(options: Options) -> Self {
+        let mut after_n = Vec::new();
+        if let Some(modulus) = options.modulus {
+            after_n.extend_from_slice(b",\"modulus\":");
+            json::put_exact(&mut after_n, modulus);
+        }
+        after_n.push(b'}');
+        Self { options, after_n }
+    }
+}
+
+impl Work for Terms {
+    fn write_input(&self, input: &Input, record: &mut Vec<u8>) {
+        match input {
+            Input::Number(n) => {
+                record.extend_from_slice(b"{\"n\":");
+                json::put_exact(record, *n);
+            }
+            Input::Text(line) => {
+                record.extend_from_slice(b"{\"line\":");
+                json::put_text(record, line);
+            }
+        }
+        record.extend_from_slice(&self.after_n);
+    }
+
+    fn run(&self, input: &Input, context: &Context, record: &mut Vec<u8>) -> Result<(), TaskError> {
+        let n = match input {
+            Input::Number(n) => *n,
+            Input::Text(line) => return Err(items::bad_line(line)),
+        };
+        if let Some(modulus) = self.options.modulus {
+            output::residue(record, term::residue(n, modulus));
+            return Ok(());
+        }
+        if let Some(term) = term::small(n) {
+            output::small(record, term, self.options.value);
+            return Ok(());
+        }
+        memory::check(n, self.options.value, context.memory)
+            .map_err(|message| TaskError::new(ErrorClass::Memory, message))?;
+        output::large(record, term::large(n), self.options.value);
+        Ok(())
+    }
+}

@@ -1,0 +1,101 @@
+//! What a term needs of memory, told before it is tried: GMP ends the process when an
+//! allocation fails.
+
+use super::{Value, term};
+
+/// Peak of the doubling over the term's own size; measured from n = 10^7 to 3 * 10^9: 4.5 to
+/// 5.7, for GMP's multiplication works on several copies.
+const DOUBLING: f64 = 7.0;
+
+/// Peak with the conversion to decimal digits, and the digits in a string and a record;
+/// measured from n = 10^7 to 10^9: 7.0 to 8.4.
+const WITH_DIGITS: f64 = 10.0;
+
+/// Largest integer that GMP knows, in bytes: its sizes are 31-bit counts of 64-bit limbs. A
+/// little is left for its own roundings.
+const GMP_LARGEST: f64 = (((1_u64 << 31) - 64) * 8) as f64;
+
+/// Bytes that the computation of F(n) needs at its peak, a cautious estimate.
+fn needed(n: u64, value: Value) -> f64 {
+    let factor = if value == Value::None { DOUBLING } else { WITH_DIGITS };
+    term::bits(n) / 8.0 * factor
+}
+
+/// Refuses a term that would not fit into `memory` bytes; says why.
+pub(super) fn check(n: u64, value: Value, memory: u64) -> Result<(), String> {
+    let needed = needed(n, value);
+    let digits = term::digits(n);
+    let needs = || {
+        format!(
+            "F({n}) needs about {} ({digits:.0} digits and what computing them takes)",
+            bytes(needed)
+        )
+    };
+    if term::bits(n) / 8.0 > GMP_LARGEST {
+        let largest = bytes(GMP_LARGEST);
+        return Err(format!("{}, but integers here end at {largest}: ask for `modulus`", needs()));
+    }
+    if needed > memory as f64 {
+        let memory = bytes(memory as f64);
+        let way_out = "raise `memory` or ask for `modulus`";
+        return Err(format!("{}; this rank may use {memory}: {way_out}", needs()));
+    }
+    Ok(())
+}
+
+/// A number of bytes for people: `868 GB`.
+fn bytes(bytes: f64) -> String {
+    let mut amount = bytes;
+    let mut unit = "B";
+    for larger in ["KB", "MB", "GB", "TB", "PB", "EB"] {
+        if amount < 999.5 {
+            break;
+        }
+        (amount, unit) = (amount / 1000.0, larger);
+    }
+    if amount < 9.95 && unit != "B" {
+        format!("{amount:.1} {unit}")
+    } else {
+        format!("{amount:.0} {unit}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fits_is_tried() {
+        assert_eq!(check(1_000_000, Value::Full, 1_000_000), Ok(()));
+        // Without decimal digits less is needed.
+        check(1_000_000, Value::Full, 800_000).unwrap_err();
+        assert_eq!(check(1_000_000, Value::None, 800_000), Ok(()));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_with_the_way_out() {
+        assert_eq!(
+            check(100_000_000_000, Value::Summary, 12_000_000_000).unwrap_err(),
+            "F(100000000000) needs about 87 GB (20898764025 digits and what computing them takes); \
+             this rank may use 12 GB: raise `memory` or ask for `modulus`"
+        );
+    }
+
+    #[test]
+    fn nothing_overflows_up_to_the_largest_index() {
+        assert_eq!(
+            check(1 << 63, Value::None, u64::MAX).unwrap_err(),
+            "F(9223372036854775808) needs about 5.6 EB (1927570757129919488 digits and what \
+             computing them takes), but integers here end at 17 GB: ask for `modulus`"
+        );
+        check(1 << 63, Value::Full, 0).unwrap_err();
+    }
+
+    #[test]
+    fn bytes_are_rounded() {
+        for (n, expected) in [(0.0, "0 B"), (999.4, "999 B"), (999.6, "1.0 KB"), (12e9, "12 GB")] {
+            assert_eq!(bytes(n), expected);
+        }
+        assert_eq!(bytes(9.96e18), "10 EB");
+    }
+}

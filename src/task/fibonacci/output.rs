@@ -1,0 +1,76 @@
+//! A term as the JSON object in its record.
+
+use rug::Integer;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::Value;
+use crate::json;
+use crate::task::id_digits;
+
+/// Digits that a summary shows at either end.
+const SHOWN_DIGITS: usize = 20;
+
+/// `{"residue":4}`.
+pub(super) fn residue(record: &mut Vec<u8>, residue: u64) {
+    record.extend_from_slice(b"{\"residue\":");
+    json::put_exact(record, residue);
+    record.push(b'}');
+}
+
+/// A term of at most 128 bits.
+pub(super) fn small(record: &mut Vec<u8>, term: u128, value: Value) {
+    let mut buffer = itoa::Buffer::new();
+    // Machine words are several times faster to write than 128 bits.
+    let text = match u64::try_from(term) {
+        Ok(term) => buffer.format(term),
+        Err(_) => buffer.format(term),
+    };
+    match value {
+        Value::Full => full(record, text),
+        Value::Summary => summary(record, text),
+        Value::None => bits(record, u64::from(u128::BITS - term.leading_zeros())),
+    }
+}
+
+/// A longer term.
+pub(super) fn large(record: &mut Vec<u8>, term: Integer, value: Value) {
+    if value == Value::None {
+        return bits(record, term.significant_digits::<bool>() as u64);
+    }
+    let text = term.to_string_radix(10);
+    // Both are large, and the record may need as much again.
+    drop(term);
+    if value == Value::Full { full(record, &text) } else { summary(record, &text) }
+}
+
+/// `{"value":"55","digits":2}`.
+fn full(record: &mut Vec<u8>, text: &str) {
+    record.reserve(text.len() + 64);
+    record.extend_from_slice(b"{\"value\":\"");
+    record.extend_from_slice(text.as_bytes());
+    record.extend_from_slice(b"\",\"digits\":");
+    json::put_number(record, text.len() as u64);
+    record.push(b'}');
+}
+
+/// `{"digits":2,"first":"55","last":"55","digest":"xxh3:…"}`: the digest is XXH3-128 of all
+/// decimal digits.
+fn summary(record: &mut Vec<u8>, text: &str) {
+    let n_shown = text.len().min(SHOWN_DIGITS);
+    record.extend_from_slice(b"{\"digits\":");
+    json::put_number(record, text.len() as u64);
+    record.extend_from_slice(b",\"first\":\"");
+    record.extend_from_slice(&text.as_bytes()[..n_shown]);
+    record.extend_from_slice(b"\",\"last\":\"");
+    record.extend_from_slice(&text.as_bytes()[text.len() - n_shown..]);
+    record.extend_from_slice(b"\",\"digest\":\"xxh3:");
+    record.extend_from_slice(&id_digits(xxh3_128(text.as_bytes())));
+    record.extend_from_slice(b"\"}");
+}
+
+/// `{"bits":6}`.
+fn bits(record: &mut Vec<u8>, bits: u64) {
+    record.extend_from_slice(b"{\"bits\":");
+    json::put_number(record, bits);
+    record.push(b'}');
+}

@@ -1,0 +1,140 @@
+//! The kind `probe`: tasks that do as they are told, for tests and for trying a cluster.
+//!
+//! ```toml
+//! [[task]]
+//! kind = "probe"
+//! n = "0..1000"      # or `n_from`, a file, or `count = 1000`
+//! action = "sleep"   # or "echo", "busy", "fail", "panic", "output", "exit"
+//! time = "10ms"      # for "sleep" and "busy"
+//! bytes = "1MB"      # for "output": the size of the output's JSON
+//! every = 10         # for "fail", "panic" and "exit": only where n is a multiple of this
+//! pool = "io"        # default: "io" for "sleep", else "cpu"
+//! ```
+
+mod options;
+#[cfg(test)]
+mod tests;
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::{Context, ErrorClass, Input, Kind, Plan, PlanContext, TaskError, Work, items};
+use crate::json;
+use options::{Action, Options};
+
+/// The JSON around the text of an `output`.
+const AROUND_TEXT: (&[u8], &[u8]) = (b"{\"text\":\"", b"\"}");
+
+/// Tasks that do as they are told.
+#[derive(Debug)]
+pub struct Probe;
+
+impl Kind for Probe {
+    fn name(&self) -> &'static str {
+        "probe"
+    }
+
+    fn plan(&self, table: toml::Table, context: &mut PlanContext<'_>) -> Result<Plan> {
+        options::plan(table, context)
+    }
+
+    fn work(&self, options: &str) -> Result<Box<dyn Work>> {
+        Ok(Box::new(Orders(serde_json::from_str(options)?)))
+    }
+
+    fn describe(&self, record: &serde_json::Value) -> String {
+        let field = |name: &str| match &record[name] {
+            serde_json::Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let output = match record["output"]["text"].as_str() {
+            Some(text) => format!("a text of {} bytes", text.len()),
+            None => field("output"),
+        };
+        let n = record["input"]["n"].to_string();
+        let (rank, pid, host) = (field("rank"), field("pid"), field("host"));
+        let n = n.trim_matches('"');
+        format!(
+            "for input {n}, the probe run by rank {rank} pid {pid} on host {host} gave {output}"
+        )
+    }
+}
+
+/// Runs the tasks of a table.
+struct Orders(Options);
+
+impl Work for Orders {
+    fn write_input(&self, input: &Input, record: &mut Vec<u8>) {
+        match input {
+            Input::Number(n) => echo(*n, record),
+            Input::Text(line) => {
+                record.extend_from_slice(b"{\"line\":");
+                json::put_text(record, line);
+                record.push(b'}');
+            }
+        }
+    }
+
+    fn run(&self, input: &Input, _: &Context, record: &mut Vec<u8>) -> Result<(), TaskError> {
+        let n = match input {
+            Input::Number(n) => *n,
+            Input::Text(line) => return Err(items::bad_line(line)),
+        };
+        let Options { action, time, every, bytes } = self.0;
+        match action {
+            Action::Sleep => std::thread::sleep(time),
+            Action::Busy => spin(time),
+            Action::Output => {
+                text(bytes, record);
+                return Ok(());
+            }
+            Action::Fail | Action::Panic | Action::Exit if n % every == 0 => {
+                return break_down(action, n);
+            }
+            Action::Echo | Action::Fail | Action::Panic | Action::Exit => {}
+        }
+        echo(n, record);
+        Ok(())
+    }
+}
+
+/// `{"n":3}`.
+fn echo(n: u64, record: &mut Vec<u8>) {
+    record.extend_from_slice(b"{\"n\":");
+    json::put_exact(record, n);
+    record.push(b'}');
+}
+
+/// `{"text":"xxx"}`, `bytes` long in all.
+fn text(bytes: u64, record: &mut Vec<u8>) {
+    let (before, after) = AROUND_TEXT;
+    let around = before.len() + after.len();
+    let n_letters = usize::try_from(bytes).unwrap_or(usize::MAX).saturating_sub(around);
+    record.reserve(n_letters.saturating_add(around));
+    record.extend_from_slice(before);
+    record.resize(record.len() + n_letters, b'x');
+    record.extend_from_slice(after);
+}
+
+/// Keeps a core busy.
+#[allow(clippy::disallowed_methods, reason = "the clock is this task's work, not a decision")]
+fn spin(time: Duration) {
+    let start = Instant::now();
+    while start.elapsed() < time {
+        std::hint::spin_loop();
+    }
+}
+
+/// Fails in the way that `action` names.
+fn break_down(action: Action, n: u64) -> Result<(), TaskError> {
+    match action {
+        Action::Panic => panic!("`{n}` panics, as its probe was told"),
+        // Not `exit`: a rank that crashes runs no handlers, and none of them may hang.
+        Action::Exit => std::process::abort(),
+        _ => {
+            let message = format!("`{n}` fails, as its probe was told");
+            Err(TaskError::new(ErrorClass::Failed, message))
+        }
+    }
+}
