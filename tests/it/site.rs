@@ -5,6 +5,7 @@
 //! fetch(&site.url("/"));
 //! assert_eq!(site.paths(), ["/"]);
 //! ```
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail a test")]
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -25,6 +26,8 @@ pub(crate) enum Answer {
     Repeat { head: Vec<u8>, chunk: Vec<u8>, times: usize, pause: Duration },
     /// The answer `then`, after a while.
     After { pause: Duration, then: Box<Answer> },
+    /// This to the first request of a connection; a later one finds it closed.
+    First(Box<Answer>),
     /// Nothing; the connection is closed.
     Close,
     /// Nothing; the connection is held until the client gives up.
@@ -156,7 +159,7 @@ fn serve(stream: &TcpStream, shared: &Shared, connection: usize) {
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     stream.set_nodelay(true).unwrap();
     let mut reader = BufReader::new(stream);
-    let mut in_tunnel = false;
+    let (mut in_tunnel, mut is_first) = (false, true);
     while let Some((method, path, headers)) = read_request(&mut reader) {
         let visit = Visit { path: path.clone(), at: now(), headers, connection };
         shared.visits.lock().unwrap().push(visit);
@@ -170,6 +173,11 @@ fn serve(stream: &TcpStream, shared: &Shared, connection: usize) {
         }
         let answer = shared.routes.get(&path).cloned();
         let answer = answer.unwrap_or_else(|| html("<title>nothing here</title>").status(404));
+        let answer = match answer {
+            Answer::First(answer) if is_first => *answer,
+            other => other,
+        };
+        is_first = false;
         if !write_answer(stream, answer).unwrap_or(false) {
             return;
         }
@@ -202,12 +210,13 @@ fn read_request(reader: &mut impl BufRead) -> Option<(String, String, Vec<String
 fn write_answer(mut stream: &TcpStream, answer: Answer) -> std::io::Result<bool> {
     match answer {
         Answer::Whole { status, headers, body } => {
-            let mut head = format!("HTTP/1.1 {status} Some Reason\r\n");
+            let mut whole = format!("HTTP/1.1 {status} Some Reason\r\n").into_bytes();
             for (name, value) in headers {
-                head.push_str(&format!("{name}: {value}\r\n"));
+                write!(whole, "{name}: {value}\r\n")?;
             }
-            head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
-            stream.write_all(&[head.as_bytes(), &body].concat())?;
+            write!(whole, "Content-Length: {}\r\n\r\n", body.len())?;
+            whole.extend(body);
+            stream.write_all(&whole)?;
             return Ok(true);
         }
         Answer::Raw(bytes) => stream.write_all(&bytes)?,
@@ -224,7 +233,7 @@ fn write_answer(mut stream: &TcpStream, answer: Answer) -> std::io::Result<bool>
                 }
             }
         }
-        Answer::Close => {}
+        Answer::Close | Answer::First(_) => {}
         Answer::Hang => {
             let _ = stream.read(&mut [0]);
         }
