@@ -306,7 +306,7 @@ fn time_limits_end_a_fetch() {
     let drip = |head: &str| Answer::Repeat {
         head: head.as_bytes().to_vec(),
         chunk: b"x".to_vec(),
-        times: 200,
+        times: 1000,
         pause: Duration::from_millis(20),
     };
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n";
@@ -323,7 +323,7 @@ fn time_limits_end_a_fetch() {
                 head: head.as_bytes().to_vec(),
                 chunk: b"x".to_vec(),
                 times: 2,
-                pause: Duration::from_secs(2),
+                pause: Duration::from_secs(20),
             },
             stalled,
             per_read,
@@ -332,16 +332,16 @@ fn time_limits_end_a_fetch() {
         let start = now();
         fails(get(answer, options), ErrorClass::Timeout, message);
         let took = now() - start;
-        assert!(took >= Duration::from_millis(190) && took < Duration::from_secs(2), "{took:?}");
+        assert!(took >= Duration::from_millis(190) && took < Duration::from_secs(10), "{took:?}");
     }
-    // A drip is no stall: only the whole takes too long.
+    // A drip is no stall, even if it takes longer than one read may.
     let brief = Answer::Repeat {
         head: head.as_bytes().to_vec(),
         chunk: vec![b'x'; 100],
         times: 10,
-        pause: Duration::from_millis(50),
+        pause: Duration::from_millis(250),
     };
-    assert_eq!(get(brief, stalled).unwrap()["bytes"], 1000);
+    assert_eq!(get(brief, "read_timeout = '2s'").unwrap()["bytes"], 1000);
 }
 
 #[test]
