@@ -90,7 +90,7 @@ impl JobSpec {
 
     fn one_liner(kinds: &Kinds, name: &str, table: Table, options: &RunOptions) -> Result<Self> {
         let folder = Path::new("");
-        let settings = Settings::merge(options, &JobFile::default(), folder, Output::None)?;
+        let settings = Settings::merge(options, &JobFile::default(), folder, Output::Lines)?;
         let tables = vec![table];
         let kinds = kinds_of(kinds, &tables, |_| String::new())?;
         let tables = plan(&kinds, tables, folder, |_| String::new())?;

@@ -46,6 +46,8 @@ pub enum Output {
     File(PathBuf),
     /// To standard output, as JSON Lines.
     Stdout,
+    /// To standard output, a line each for people: what `fib` and `fetch` do by themselves.
+    Lines,
     /// Nowhere.
     None,
 }
@@ -126,7 +128,7 @@ impl Settings {
     fn files(&self) -> impl Iterator<Item = &Path> {
         let output = match &self.output {
             Output::File(path) => Some(path.as_path()),
-            Output::Stdout | Output::None => None,
+            Output::Stdout | Output::Lines | Output::None => None,
         };
         output.into_iter().chain(self.stats.as_deref())
     }
@@ -147,7 +149,7 @@ impl Settings {
             output: match &self.output {
                 Output::File(path) => path_as_text(path)?,
                 Output::Stdout => "-".to_owned(),
-                Output::None => "none".to_owned(),
+                Output::Lines | Output::None => "none".to_owned(),
             },
             stats: self.stats.as_deref().map(path_as_text).transpose()?,
             ordered: self.ordered,

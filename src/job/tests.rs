@@ -311,7 +311,7 @@ fn files_that_would_overwrite_each_other_are_refused() {
 fn fib_writes_its_own_table() {
     let job =
         one_liner("rankpool fib 4, 3,8 1..=1000 - 18446744073709551615 --value none").unwrap();
-    assert_eq!((job.name.as_str(), &job.settings.output), ("fib", &Output::None));
+    assert_eq!((job.name.as_str(), &job.settings.output), ("fib", &Output::Lines));
     assert_eq!(job.summary(), "at least 0 tasks in 1 table");
     let keys = &job.tables[0].plan.resolved;
     let expected: Value =

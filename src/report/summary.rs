@@ -66,7 +66,11 @@ fn servers(ranks: &[RankSummary]) -> String {
             rank.tasks.to_string(),
             format!("{:.2}", rank.percent_of_tasks),
             format!("{:.4}", rank.task_seconds),
-            format!("{:.6}", rank.seconds_per_task),
+            if rank.seconds_per_task < 1e-3 {
+                format!("{:.9}", rank.seconds_per_task)
+            } else {
+                format!("{:.6}", rank.seconds_per_task)
+            },
             format!("rank {} pid {} on host {}", rank.rank, rank.pid, rank.host),
         ]
     };

@@ -72,7 +72,8 @@ impl Prepared {
     fn new(job: Result<JobSpec>, world: &[Inventory], warn: impl FnMut(&str)) -> Result<Self> {
         let JobSpec { name, settings, tables } = job?;
         let lines = lines(&settings, &tables);
-        let records = settings.output != Output::None || lines.0.contains(&true);
+        let to_file = matches!(settings.output, Output::File(_) | Output::Stdout);
+        let records = to_file || lines.0.contains(&true);
         let table_setup = |table: &crate::job::TableSpec| TableSetup {
             kind: table.kind.name().to_owned(),
             options: table.plan.options.clone(),
@@ -134,15 +135,17 @@ fn config(settings: &Settings, setup: &Setup, shares: &[Share]) -> Config {
     }
 }
 
-/// Which tables' tasks get a line each: all where there is no results file, else small ones.
+/// Which tables' tasks get a line each: all where lines are the output, else small tables'.
 fn lines(settings: &Settings, tables: &[crate::job::TableSpec]) -> Lines {
     let small = |table: &crate::job::TableSpec| {
         table.plan.source.remaining().is_some_and(|n| n <= SMALL_TABLE)
     };
     Lines(match settings.output {
         Output::Stdout => vec![false; tables.len()],
-        Output::None => vec![true; tables.len()],
-        Output::File(_) => tables.iter().map(|table| !settings.quiet && small(table)).collect(),
+        Output::Lines => vec![true; tables.len()],
+        Output::File(_) | Output::None => {
+            tables.iter().map(|table| !settings.quiet && small(table)).collect()
+        }
     })
 }
 

@@ -26,7 +26,7 @@ impl Results {
     /// Opens what the settings ask for; nothing is replaced unless they say so.
     pub fn open(settings: &Settings) -> Result<Self> {
         let file = match &settings.output {
-            Output::None => None,
+            Output::Lines | Output::None => None,
             Output::Stdout => Some(JsonLines::stdout()),
             Output::File(path) => Some(JsonLines::create(path, settings.overwrite)?),
         };
