@@ -149,7 +149,8 @@ impl Clocks {
             overhead,
             waiting: n_threads * at - busy,
             idle: n_threads * (wall - at) - (compute + overhead - busy),
-            io: self.io.iter().map(|clock| clock.in_tasks(now)).sum(),
+            // An empty sum of floats is -0.
+            io: self.io.iter().map(|clock| clock.in_tasks(now)).sum::<f64>() + 0.0,
             ..Ledger::default()
         }
     }
