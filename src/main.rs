@@ -68,7 +68,7 @@ fn start(launcher: &Launcher, job: impl FnOnce() -> Result<JobSpec>) -> Result<u
         None => Ok(0),
         Some(finished) => {
             tell(&finished)?;
-            Ok(if finished.summary.failed == 0 { 0 } else { SOME_FAILED })
+            Ok(if finished.summary.has_failed() { SOME_FAILED } else { 0 })
         }
     }
 }
@@ -82,7 +82,18 @@ fn tell(finished: &Finished) -> Result<()> {
     }
     let mut text = format!("\n{}", report::summary(&finished.summary));
     if let Output::File(path) = &finished.output {
-        writeln!(text, "results: {}", path.display())?;
+        let name = path.display();
+        writeln!(text, "results: {name}")?;
+        match finished.summary.unnamed {
+            0 => {}
+            1 => {
+                writeln!(text, "1 record in {name} belongs to a task that the job no longer names")?
+            }
+            n => writeln!(
+                text,
+                "{n} records in {name} belong to tasks that the job no longer names"
+            )?,
+        }
     }
     match finished.output {
         Output::Stdout => io::stderr().lock().write_all(text.as_bytes())?,

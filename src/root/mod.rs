@@ -6,6 +6,7 @@
 //!
 //! **Invariant:** no MPI, no clock, no thread and no file: time comes in as an argument.
 
+mod done;
 mod feed;
 mod ready;
 
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
+pub use done::{Done, Ids, Naming, Records, Resumed};
 pub use feed::Table;
 
 use crate::message::{self, ChunkId, Outcome, Outcomes, Rank, Task};
@@ -132,10 +134,15 @@ impl Rate {
 impl Root {
     /// The tasks of `tables`, to be handed out as `config` says.
     pub fn new(config: Config, tables: Vec<Table>) -> Self {
+        Self::resumed_from(None, config, tables).expect("sources are not read yet")
+    }
+
+    /// The same without what an earlier run has `done`.
+    pub fn resumed_from(done: Option<Done>, config: Config, tables: Vec<Table>) -> Result<Self> {
         let rates = vec![Rate::default(); tables.len()];
-        let feed = Feed::new(tables, config.ordered);
+        let feed = Feed::new(tables, config.ordered, done)?;
         let ready = POOLS.map(|pool| ready_queue(&config, feed.remaining(pool), pool));
-        Self {
+        Ok(Self {
             workers: vec![Worker::default(); config.threads.len()],
             all_threads: POOLS
                 .map(|pool| config.threads.iter().map(|threads| threads[pool as usize]).sum()),
@@ -148,7 +155,17 @@ impl Root {
             n_done: 0,
             first_unwritten: 0,
             told_drained: false,
-        }
+        })
+    }
+
+    /// What an earlier run has done of this job, so far as its sources have told.
+    pub fn resumed(&self) -> Resumed {
+        self.feed.resumed()
+    }
+
+    /// The records of an earlier run.
+    pub fn done(&self) -> Option<&Done> {
+        self.feed.done()
     }
 
     /// Hands out whatever there is room for.

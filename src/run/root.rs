@@ -8,10 +8,10 @@ use super::start::{Setup, Start, TableSetup, broadcast_setup, gather_world, star
 use super::{Backoff, Led, MESSAGES_A_TURN, now};
 use crate::executor::{Executor, Ledger};
 use crate::inventory::Inventory;
-use crate::job::{JobSpec, Output, Settings};
+use crate::job::{JobSpec, Output, Resume, Settings};
 use crate::message::{Rank, ToRoot, ToWorker};
 use crate::placement::{self, Placement, Share, Wanted};
-use crate::root::{Config, Order, Root, Table};
+use crate::root::{Config, Done, Naming, Order, Root, Table};
 use crate::sink::{Lines, Results, StatsFile, Terminal};
 use crate::stats::{Stats, Summary};
 use crate::task::Pool;
@@ -69,7 +69,7 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn new(job: Result<JobSpec>, world: &[Inventory], warn: impl FnMut(&str)) -> Result<Self> {
+    fn new(job: Result<JobSpec>, world: &[Inventory], mut warn: impl FnMut(&str)) -> Result<Self> {
         let JobSpec { name, settings, tables } = job?;
         let lines = lines(&settings, &tables);
         let to_file = matches!(settings.output, Output::File(_) | Output::Stdout);
@@ -84,15 +84,24 @@ impl Prepared {
             io_threads: settings.io_threads.get(),
             records,
         };
-        let shares = shares(&settings, world, warn)?;
-        let results = Results::open(&settings)?;
+        let shares = shares(&settings, world, &mut warn)?;
+        let (mut results, earlier) = Results::open(&settings, &tables, warn)?;
+        let retry = settings.resume == Resume::MissingAndFailed;
+        let done = |records| -> Result<Done> {
+            let namings = tables.iter().map(naming).collect::<Result<_>>()?;
+            Ok(Done::new(records, namings, retry))
+        };
+        let done = earlier.map(done).transpose()?;
         let stats_file = settings.stats.as_deref().map(StatsFile::create).transpose()?;
         let kinds: Vec<_> = tables.iter().map(|table| table.kind).collect();
         let names: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
         let tables = tables.into_iter().map(|table| table.plan);
         let tables = tables.map(|plan| Table { source: plan.source, pool: plan.pool }).collect();
+        let config = config(&settings, &setup, &shares);
+        let root = Root::resumed_from(done, config, tables)?;
+        root.done().map_or(Ok(()), |done| results.clean(done))?;
         Ok(Self {
-            root: Root::new(config(&settings, &setup, &shares), tables),
+            root,
             stats: Stats::new(&names, world.len()),
             terminal: Terminal::new(kinds, lines, settings.quiet),
             name,
@@ -104,6 +113,11 @@ impl Prepared {
             stats_file,
         })
     }
+}
+
+/// What makes the ids of a table's tasks, which tell what an earlier run has done.
+fn naming(table: &crate::job::TableSpec) -> Result<Naming> {
+    Ok(Naming { kind: table.kind.name(), work: table.kind.work(&table.plan.options)? })
 }
 
 /// Each rank's share; rank 0's without threads where it only hands out.
@@ -308,7 +322,7 @@ impl<'a, T: Transport> Leader<'a, T> {
 
     /// Ends the workers, gathers their ledgers and sums up.
     fn finish(mut self) -> Result<Finished> {
-        self.results.flush()?;
+        self.results.finish()?;
         self.terminal.finish();
         let mut ledger = self.executor.ledger(now());
         ledger.asleep = self.backoff.asleep.as_secs_f64();
@@ -319,6 +333,7 @@ impl<'a, T: Transport> Leader<'a, T> {
         self.gather_ledgers()?;
         let ledgers: Vec<_> = self.ledgers.into_iter().map(Option::unwrap_or_default).collect();
         let summary = self.stats.summary(&self.name, &self.world, &ledgers);
+        let summary = summary.after(self.root.resumed());
         if let Some(file) = self.stats_file {
             file.write(&summary)?;
         }
