@@ -114,6 +114,7 @@ pub struct Overrides {
 /// How a run goes, whatever its tasks are.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "The run")]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches of the command line")]
 pub struct RunOptions {
     /// Where the results go: a file, `-` for standard output, `none` for nowhere
     #[arg(long, value_name = "FILE")]

@@ -21,6 +21,8 @@ use rankpool::{report, world};
 const SOME_FAILED: u8 = 1;
 /// The job could not run: usage, job file or environment.
 const COULD_NOT_RUN: u8 = 2;
+/// The run ended early, and can be gone on with.
+const STOPPED_EARLY: u8 = 3;
 
 fn main() -> ExitCode {
     let launcher = Launcher::find(|name| std::env::var(name).ok());
@@ -68,7 +70,11 @@ fn start(launcher: &Launcher, job: impl FnOnce() -> Result<JobSpec>) -> Result<u
         None => Ok(0),
         Some(finished) => {
             tell(&finished)?;
-            Ok(if finished.summary.failed == 0 { 0 } else { SOME_FAILED })
+            Ok(match &finished.stopped {
+                Some(_) => STOPPED_EARLY,
+                None if finished.summary.failed > 0 => SOME_FAILED,
+                None => 0,
+            })
         }
     }
 }
@@ -83,6 +89,9 @@ fn tell(finished: &Finished) -> Result<()> {
     let mut text = format!("\n{}", report::summary(&finished.summary));
     if let Output::File(path) = &finished.output {
         writeln!(text, "results: {}", path.display())?;
+    }
+    if let Some(reason) = &finished.stopped {
+        writeln!(text, "stopped early: {reason}")?;
     }
     match finished.output {
         Output::Stdout => io::stderr().lock().write_all(text.as_bytes())?,

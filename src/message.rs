@@ -8,6 +8,7 @@
 //! **Invariant:** decoding never panics; a message that does not decode is an error.
 
 use std::fmt;
+use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 
@@ -54,8 +55,53 @@ pub struct Task {
     pub occurrence: u32,
     /// Expected seconds, unscaled; stays on rank 0.
     pub cost: f32,
+    /// What became of earlier attempts; stays on rank 0, and most tasks have none.
+    pub history: Option<Box<History>>,
     /// What to run.
     pub input: Input,
+}
+
+/// What became of a task's earlier attempts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct History {
+    /// How many ranks died while they had it.
+    pub crashes: u32,
+    /// Who tried last, where another one is to try next, and when that was.
+    pub avoid: Option<(Rank, Duration)>,
+}
+
+/// After so long, the rank that failed may try a task again itself.
+const AVOID_FOR: Duration = Duration::from_secs(5);
+
+impl Task {
+    /// The same task for its next attempt; `avoid` tells who failed, where another is to try.
+    #[must_use]
+    pub fn another_attempt(&self, avoid: Option<(Rank, Duration)>) -> Self {
+        let mut task = Self { earlier_attempts: self.earlier_attempts + 1, ..self.clone() };
+        if avoid.is_some() {
+            task.history.get_or_insert_default().avoid = avoid;
+        }
+        task
+    }
+
+    /// The same task after the rank that had it died.
+    #[must_use]
+    pub fn after_crash(&self) -> Self {
+        let mut task = self.another_attempt(None);
+        task.history.get_or_insert_default().crashes += 1;
+        task
+    }
+
+    /// How many ranks died while they had it.
+    pub fn crashes(&self) -> u32 {
+        self.history.as_ref().map_or(0, |history| history.crashes)
+    }
+
+    /// Whether another rank is to try it first.
+    pub fn is_to_avoid(&self, rank: Rank, now: Duration) -> bool {
+        let avoid = self.history.as_ref().and_then(|history| history.avoid);
+        avoid.is_some_and(|(failed, at)| failed == rank && now < at + AVOID_FOR)
+    }
 }
 
 /// What rank 0 tells a worker.
@@ -65,6 +111,10 @@ pub enum ToWorker<'a> {
     Chunk(&'a [u8]),
     /// Nothing is left to hand out; what is idle from here on is the run's tail.
     Drained,
+    /// Start nothing more, say when nothing runs: the run ends early.
+    Stop,
+    /// Rank 0 is alive.
+    Beat,
     /// Every outcome has been gathered: send the ledger and leave.
     Finish,
 }
@@ -76,6 +126,10 @@ pub enum ToRoot<'a> {
     Outcomes(&'a [u8]),
     /// The worker's ledger as JSON, its last message.
     Ledger(&'a [u8]),
+    /// After [`ToWorker::Stop`]: nothing runs here any more.
+    Stopped,
+    /// The worker is alive.
+    Beat,
 }
 
 const CHUNK: u8 = 1;
@@ -83,6 +137,9 @@ const DRAINED: u8 = 2;
 const FINISH: u8 = 3;
 const OUTCOMES: u8 = 4;
 const LEDGER: u8 = 5;
+const STOP: u8 = 6;
+const STOPPED: u8 = 7;
+const BEAT: u8 = 8;
 const FRAME_HEAD: usize = 9;
 
 impl<'a> ToWorker<'a> {
@@ -92,6 +149,8 @@ impl<'a> ToWorker<'a> {
             Self::Chunk(payload) => frame(CHUNK, payload, message),
             Self::Drained => frame(DRAINED, &[], message),
             Self::Finish => frame(FINISH, &[], message),
+            Self::Stop => frame(STOP, &[], message),
+            Self::Beat => frame(BEAT, &[], message),
         }
     }
 
@@ -102,6 +161,8 @@ impl<'a> ToWorker<'a> {
             Some((CHUNK, payload)) => Some(Self::Chunk(payload)),
             Some((DRAINED, _)) => Some(Self::Drained),
             Some((FINISH, _)) => Some(Self::Finish),
+            Some((STOP, _)) => Some(Self::Stop),
+            Some((BEAT, _)) => Some(Self::Beat),
             Some((tag, _)) => bail!("unknown message {tag} from rank 0"),
         })
     }
@@ -113,6 +174,8 @@ impl<'a> ToRoot<'a> {
         match self {
             Self::Outcomes(payload) => frame(OUTCOMES, payload, message),
             Self::Ledger(payload) => frame(LEDGER, payload, message),
+            Self::Stopped => frame(STOPPED, &[], message),
+            Self::Beat => frame(BEAT, &[], message),
         }
     }
 
@@ -122,6 +185,8 @@ impl<'a> ToRoot<'a> {
             None => None,
             Some((OUTCOMES, payload)) => Some(Self::Outcomes(payload)),
             Some((LEDGER, payload)) => Some(Self::Ledger(payload)),
+            Some((STOPPED, _)) => Some(Self::Stopped),
+            Some((BEAT, _)) => Some(Self::Beat),
             Some((tag, _)) => bail!("unknown message {tag} from a worker"),
         })
     }
@@ -205,7 +270,8 @@ fn take_task(reader: &mut Reader<'_>) -> Result<Task> {
         Input::Text(std::str::from_utf8(reader.bytes(length)?)?.into())
     };
     let table = u16::try_from(head >> 3)?;
-    Ok(Task { seq: 0, table, earlier_attempts, occurrence, cost: 0.0, input })
+    let (seq, cost, history) = (0, 0.0, None);
+    Ok(Task { seq, table, earlier_attempts, occurrence, cost, history, input })
 }
 
 /// How a task ended.

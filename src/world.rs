@@ -16,6 +16,8 @@ use crate::placement::{self, Placement, Wanted};
 use crate::run::{self, Led};
 use crate::transport::{Transport, local, mpi};
 
+/// A run that a second signal ended.
+const STOPPED: i32 = 3;
 /// What a world ends with when a rank fails: the code that mpirun passes on.
 const ABORTED: i32 = 2;
 
@@ -110,7 +112,12 @@ fn in_world<P: TakePart>(launcher: &Launcher, part: P) -> Result<P::Gained> {
         Ok(Err(error)) => {
             // With standard error closed there is nobody left to tell.
             let _ = writeln!(std::io::stderr(), "rankpool: {}: {error:#}", mpi.rank());
-            mpi.abort(ABORTED)
+            match () {
+                () if error.is::<run::StoppedAtOnce>() => mpi.abort(STOPPED),
+                // A worker that has lost rank 0 must not end a world that goes on without it.
+                () if mpi.rank() != Rank::ROOT => mpi::Mpi::leave(ABORTED),
+                () => mpi.abort(ABORTED),
+            }
         }
         Err(_) => mpi.abort(ABORTED),
     }

@@ -79,28 +79,9 @@ impl<'a> Batch<'a> {
 
     /// Who ran the task and when: what follows the output.
     fn close_record(&mut self, task: &Task, started: Instant, ended: Instant) {
-        let Shared { config, pid, started: (instant, system), .. } = self.shared;
-        let start = (*system + (started - *instant)).duration_since(std::time::UNIX_EPOCH);
-        let micros = start.unwrap_or_default().as_micros();
-        let nanos = (ended - started).as_nanos();
-        let record = self.outcomes.record();
-        record.extend_from_slice(b",\"attempts\":");
-        json::put_number(record, u64::from(task.earlier_attempts) + 1);
-        record.extend_from_slice(b",\"rank\":");
-        json::put_number(record, u64::from(config.rank));
-        record.extend_from_slice(b",\"host\":");
-        json::put_text(record, &config.host);
-        record.extend_from_slice(b",\"pid\":");
-        json::put_number(record, u64::from(*pid));
-        record.extend_from_slice(b",\"thread\":");
-        json::put_number(record, self.thread as u64);
-        record.extend_from_slice(b",\"start\":");
-        json::put_fixed(record, micros, 6);
-        record.extend_from_slice(b",\"seconds\":");
-        json::put_fixed(record, nanos, 9);
-        record.extend_from_slice(b"}\n");
+        let ran = Ran { thread: self.thread, started, nanos: (ended - started).as_nanos() };
+        ran.close_record(self.shared, self.outcomes.record(), task);
     }
-
     fn flush(&mut self) {
         let full = std::mem::replace(&mut self.outcomes, OutcomesBuilder::new(self.chunk));
         self.opened = self.now;
@@ -116,6 +97,48 @@ impl<'a> Batch<'a> {
         let now = now();
         self.clock.overhead(now - self.now);
     }
+}
+
+/// Where and when a task ran.
+struct Ran {
+    thread: usize,
+    started: Instant,
+    nanos: u128,
+}
+
+impl Ran {
+    fn close_record(&self, shared: &Shared, record: &mut Vec<u8>, task: &Task) {
+        let Shared { config, pid, started: (instant, system), .. } = shared;
+        let start = (*system + (self.started - *instant)).duration_since(std::time::UNIX_EPOCH);
+        let micros = start.unwrap_or_default().as_micros();
+        record.extend_from_slice(b",\"attempts\":");
+        json::put_number(record, u64::from(task.earlier_attempts) + 1);
+        record.extend_from_slice(b",\"rank\":");
+        json::put_number(record, u64::from(config.rank));
+        record.extend_from_slice(b",\"host\":");
+        json::put_text(record, &config.host);
+        record.extend_from_slice(b",\"pid\":");
+        json::put_number(record, u64::from(*pid));
+        record.extend_from_slice(b",\"thread\":");
+        json::put_number(record, self.thread as u64);
+        record.extend_from_slice(b",\"start\":");
+        json::put_fixed(record, micros, 6);
+        record.extend_from_slice(b",\"seconds\":");
+        json::put_fixed(record, self.nanos, 9);
+        record.extend_from_slice(b"}\n");
+    }
+}
+
+/// The record of a task that fails without having run here.
+pub(super) fn failure(shared: &Shared, task: &Task, error: &TaskError) -> Vec<u8> {
+    let table = &shared.tables[usize::from(task.table)];
+    let mut record = Vec::new();
+    let opened = Opened::open(&mut record, task, table);
+    put_error(&mut record, error);
+    opened.put_id(&mut record, task, table);
+    let ran = Ran { thread: 0, started: now(), nanos: 0 };
+    ran.close_record(shared, &mut record, task);
+    record
 }
 
 /// Now, for measuring how long tasks take.

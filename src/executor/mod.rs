@@ -11,7 +11,7 @@ mod ledger;
 mod panics;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime};
 
 use anyhow::{Context as _, Result};
@@ -21,7 +21,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 pub use ledger::Ledger;
 
 use crate::message::{self, ChunkId, Task};
-use crate::task::{self, Context, Pool, Work};
+use crate::task::{self, Context, Pool, TaskError, Work};
 use batch::Batch;
 use ledger::Clocks;
 
@@ -79,6 +79,10 @@ struct Shared {
     /// The run's start by this rank's clock, for the `start` of records.
     started: (Instant, SystemTime),
     outcomes: Sender<Vec<u8>>,
+    /// Nothing more is to be started.
+    stopped: AtomicBool,
+    /// Runners that have been given to a pool and have not ended.
+    n_runners: AtomicUsize,
 }
 
 impl Executor {
@@ -86,7 +90,7 @@ impl Executor {
     pub fn new(config: Config, tables: Vec<Table>, now: Instant) -> Result<Self> {
         panics::keep_quiet_in_tasks();
         let (sender, outcomes) = unbounded();
-        // rayon takes 0 for "as many as cores"; a rank without tasks has one thread that sleeps.
+        // A rank that only hands out has one thread in reserve, should it be the last one.
         let cpu = pool(config.threads.max(1), "cpu", CPU_STACK)?;
         let io = (config.io_threads > 0).then(|| pool(config.io_threads, "io", IO_STACK));
         let shared = Shared {
@@ -96,6 +100,8 @@ impl Executor {
             clocks: Clocks::new(config.threads, config.io_threads, now),
             started: (now, SystemTime::now()),
             outcomes: sender,
+            stopped: AtomicBool::new(false),
+            n_runners: AtomicUsize::new(0),
             config,
         };
         Ok(Self { cpu, io: io.transpose()?, shared: Arc::new(shared), outcomes })
@@ -114,9 +120,28 @@ impl Executor {
         let chunk = Arc::new(Chunk { id, tasks, n_runners, next: AtomicUsize::new(0) });
         for _ in 0..n_runners {
             let (chunk, shared) = (Arc::clone(&chunk), Arc::clone(&self.shared));
-            pool.spawn_fifo(move || run_tasks(&chunk, &shared));
+            shared.n_runners.fetch_add(1, Ordering::Relaxed);
+            pool.spawn_fifo(move || {
+                run_tasks(&chunk, &shared);
+                shared.n_runners.fetch_sub(1, Ordering::Release);
+            });
         }
         Ok(())
+    }
+
+    /// Starts no further task; those that run go on.
+    pub fn stop(&self) {
+        self.shared.stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether no task runs or waits; what they sent may still be in [`Self::outcomes`].
+    pub fn is_quiet(&self) -> bool {
+        self.shared.n_runners.load(Ordering::Acquire) == 0
+    }
+
+    /// The record of a task that fails without having run here.
+    pub fn failure(&self, task: &Task, error: &TaskError) -> Vec<u8> {
+        batch::failure(&self.shared, task, error)
     }
 
     /// Where outcomes arrive, each the payload of a [`message::ToRoot::Outcomes`].
@@ -177,9 +202,12 @@ impl Chunk {
 /// Runs tasks of a chunk on the calling thread until none is left.
 fn run_tasks(chunk: &Chunk, shared: &Shared) {
     let mut batch: Option<Batch<'_>> = None;
-    while let Some(range) = chunk.claim() {
+    while let Some(range) = chunk.claim().filter(|_| !shared.stopped.load(Ordering::Relaxed)) {
         let batch = batch.get_or_insert_with(|| Batch::new(chunk.id, shared));
         for idx in range {
+            if shared.stopped.load(Ordering::Relaxed) {
+                break;
+            }
             let task = &chunk.tasks[idx];
             let table = &shared.tables[usize::from(task.table)];
             batch.run(u32::try_from(idx).expect("bounded by the schedule"), task, table);

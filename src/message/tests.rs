@@ -14,6 +14,7 @@ fn task() -> impl Strategy<Value = Task> {
             earlier_attempts,
             occurrence,
             cost: 0.0,
+            history: None,
             input,
         },
     )

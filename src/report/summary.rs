@@ -21,6 +21,11 @@ pub fn summary(summary: &Summary) -> String {
     text + &format!("\nimbalance {imbalance:.1} %, dispatch {dispatch} a task on rank 0\n")
 }
 
+/// How far a run is, some lines.
+pub fn interim(summary: &Summary) -> String {
+    headline(summary) + &kinds(&summary.kinds)
+}
+
 fn headline(summary: &Summary) -> String {
     let retries = match summary.attempts - summary.tasks {
         0 => String::new(),

@@ -7,8 +7,12 @@
 //! **Invariant:** the only place that reads the clock for decisions, which get it as an
 //! argument.
 
+mod prepare;
+mod pulse;
 mod root;
+mod signals;
 mod start;
+mod stop;
 mod worker;
 
 use std::time::{Duration, Instant};
@@ -16,7 +20,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use crossbeam_channel::Receiver;
 
-pub use root::{Finished, lead};
+pub use root::{Finished, StoppedAtOnce, lead};
 pub use start::gather_world;
 pub use worker::work;
 

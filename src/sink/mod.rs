@@ -54,6 +54,15 @@ impl Results {
         self.file.as_mut().map_or(Ok(()), JsonLines::flush)
     }
 
+    /// Gives everything to the kernel, what still waits for its turn included: the run is over,
+    /// and what is missing will not come.
+    pub fn finish(&mut self) -> Result<()> {
+        if let (Some(file), Some(order)) = (&mut self.file, &mut self.ordered) {
+            order.finish(|record| file.put(record))?;
+        }
+        self.flush()
+    }
+
     /// Where results keep the order of the job: the first place whose record is missing.
     pub fn first_missing(&self) -> Option<u64> {
         self.ordered.as_ref().map(Ordered::first_missing)

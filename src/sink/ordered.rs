@@ -33,6 +33,11 @@ impl Ordered {
         Ok(())
     }
 
+    /// Gives `write` what is left, in order, gaps or not.
+    pub(super) fn finish(&mut self, mut write: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        std::mem::take(&mut self.waiting).values().try_for_each(|record| write(record))
+    }
+
     pub(super) fn first_missing(&self) -> u64 {
         self.next
     }
