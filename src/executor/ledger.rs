@@ -97,6 +97,11 @@ fn seconds(nanos: u64) -> f64 {
     nanos as f64 * 1e-9
 }
 
+/// The sum of some times; of none it is 0, where that of `Iterator::sum` is -0.
+fn sum(times: impl Iterator<Item = f64>) -> f64 {
+    times.fold(0.0, |sum, time| sum + time)
+}
+
 /// The clocks of a rank's threads.
 #[derive(Debug)]
 pub(super) struct Clocks {
@@ -128,11 +133,11 @@ impl Clocks {
     }
 
     fn compute(&self, now: Instant) -> f64 {
-        self.cpu.iter().map(|clock| clock.in_tasks(now)).sum()
+        sum(self.cpu.iter().map(|clock| clock.in_tasks(now)))
     }
 
     fn overhead(&self) -> f64 {
-        self.cpu.iter().map(|clock| seconds(clock.overhead.load(Relaxed))).sum()
+        sum(self.cpu.iter().map(|clock| seconds(clock.overhead.load(Relaxed))))
     }
 
     /// The pools' part of the ledger; the main thread adds its own.
@@ -149,7 +154,7 @@ impl Clocks {
             overhead,
             waiting: n_threads * at - busy,
             idle: n_threads * (wall - at) - (compute + overhead - busy),
-            io: self.io.iter().map(|clock| clock.in_tasks(now)).sum(),
+            io: sum(self.io.iter().map(|clock| clock.in_tasks(now))),
             ..Ledger::default()
         }
     }
