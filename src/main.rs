@@ -31,10 +31,14 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => ExitCode::from(code),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        // Rank 0 tells, and its code counts; a launcher that sees another rank fail first would
+        // end rank 0 before it has told.
+        Err(_) if !is_first(&launcher) => ExitCode::SUCCESS,
         Err(error) => {
             // Errors may quote file names and keys: no control character of theirs gets out.
             let line = format!("{error:#}").replace(char::is_control, " ");
-            tell_once(&launcher, &line);
+            // With standard error closed there is nobody left to tell.
+            let _ = writeln!(io::stderr().lock(), "rankpool: {line}");
             ExitCode::from(COULD_NOT_RUN)
         }
     }
@@ -115,15 +119,7 @@ fn stopped_by_clap(error: &clap::Error, launcher: &Launcher) -> Result<u8> {
     if is_first(launcher) {
         error.print()?;
     }
-    Ok(if error.use_stderr() { COULD_NOT_RUN } else { 0 })
-}
-
-/// Complains on standard error, from one process of a launch only.
-fn tell_once(launcher: &Launcher, line: &str) {
-    if is_first(launcher) {
-        // With standard error closed there is nobody left to tell.
-        let _ = writeln!(io::stderr().lock(), "rankpool: {line}");
-    }
+    Ok(if error.use_stderr() && is_first(launcher) { COULD_NOT_RUN } else { 0 })
 }
 
 /// Whether this is rank 0 as far as a launcher has said: an error before MPI starts is to be

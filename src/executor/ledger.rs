@@ -97,11 +97,6 @@ fn seconds(nanos: u64) -> f64 {
     nanos as f64 * 1e-9
 }
 
-/// The sum of some times; of none it is 0, where that of `Iterator::sum` is -0.
-fn sum(times: impl Iterator<Item = f64>) -> f64 {
-    times.fold(0.0, |sum, time| sum + time)
-}
-
 /// The clocks of a rank's threads.
 #[derive(Debug)]
 pub(super) struct Clocks {
@@ -133,11 +128,11 @@ impl Clocks {
     }
 
     fn compute(&self, now: Instant) -> f64 {
-        sum(self.cpu.iter().map(|clock| clock.in_tasks(now)))
+        self.cpu.iter().map(|clock| clock.in_tasks(now)).sum()
     }
 
     fn overhead(&self) -> f64 {
-        sum(self.cpu.iter().map(|clock| seconds(clock.overhead.load(Relaxed))))
+        self.cpu.iter().map(|clock| seconds(clock.overhead.load(Relaxed))).sum()
     }
 
     /// The pools' part of the ledger; the main thread adds its own.
@@ -154,7 +149,8 @@ impl Clocks {
             overhead,
             waiting: n_threads * at - busy,
             idle: n_threads * (wall - at) - (compute + overhead - busy),
-            io: sum(self.io.iter().map(|clock| clock.in_tasks(now))),
+            // An empty sum of floats is -0.
+            io: self.io.iter().map(|clock| clock.in_tasks(now)).sum::<f64>() + 0.0,
             ..Ledger::default()
         }
     }

@@ -183,7 +183,20 @@ fn plan(
     for table in &mut planned {
         anchor(&mut table.plan.resolved, folder)?;
     }
+    check_standard_input(&planned)?;
     Ok(planned)
+}
+
+/// Lines of standard input go to one table: two would each get some of them, by chance.
+fn check_standard_input(tables: &[TableSpec]) -> Result<()> {
+    let reads = |table: &&TableSpec| {
+        let mut keys = table.plan.resolved.iter();
+        keys.any(|(key, value)| key.ends_with("_from") && value.as_str() == Some("-"))
+    };
+    if tables.iter().filter(reads).count() > 1 {
+        bail!("two tables read standard input (`-`); give one of them a file");
+    }
+    Ok(())
 }
 
 /// Makes the paths of a resolved table mean the same in a job file anywhere: a key that ends

@@ -111,7 +111,7 @@ fn ledgers(ranks: &[RankSummary]) -> String {
             format!("{:.1}", ledger.waiting * of_threads),
             format!("{:.1}", ledger.idle * of_threads),
             format!("{:.1}", 100.0 * ledger.communication / wall),
-            format!("{:.1}", (ledger.io / wall).max(0.0)),
+            format!("{:.1}", ledger.io / wall),
             format!("rank {} on host {}", rank.rank, rank.host),
         ]
     };

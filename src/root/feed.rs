@@ -43,6 +43,7 @@ impl Feed {
             let next = table.source.next(now);
             match next.with_context(|| format!("[[task]] {}", idx + 1))? {
                 Next::Exhausted => self.exhausted[idx] = true,
+                Next::Waiting => return Ok(None),
                 Next::Task(item) => {
                     let task = Task {
                         seq: self.next_seq,

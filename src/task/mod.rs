@@ -98,6 +98,8 @@ pub trait Source {
 pub enum Next {
     /// A task to hand out.
     Task(Item),
+    /// None yet: whoever writes them is slower than the ranks.
+    Waiting,
     /// No more tasks will come.
     Exhausted,
 }

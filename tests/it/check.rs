@@ -105,3 +105,12 @@ fn terms_that_are_no_terms_are_refused_before_anything_runs() {
         assert_eq!(error.lines().count(), 1, "{line}: {error}");
     }
 }
+
+#[test]
+fn standard_input_goes_to_one_table() {
+    let job =
+        "[[task]]\nkind = 'fetch'\nurls_from = '-'\n[[task]]\nkind = 'fibonacci'\nn_from = '-'\n";
+    Call::new("check j.toml")
+        .file("j.toml", job)
+        .refuses("two tables read standard input (`-`); give one of them a file");
+}

@@ -3,8 +3,11 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::task::Poll;
+use std::thread;
 
 use anyhow::{Context, Result, bail};
+use crossbeam_channel::{Receiver, TryRecvError, bounded};
 
 /// Longest line that is kept, in bytes: a file without line ends must not fill the memory.
 const MAX_LINE: u64 = 1 << 20;
@@ -59,6 +62,69 @@ impl LineFile {
 /// How messages call the file at `path`.
 fn name(path: &Path) -> String {
     if path.as_os_str() == "-" { "standard input".to_owned() } else { path.display().to_string() }
+}
+
+/// Lines of a stream that are read ahead: beyond them its writer is held.
+const READ_AHEAD: usize = 4096;
+
+/// The lines of a table's file while the job runs. A stream is read by a thread of its own:
+/// rank 0 must not wait for a slow writer.
+pub(super) enum Reading {
+    /// Not begun.
+    Closed(LineFile),
+    /// A regular file.
+    File(Lines),
+    /// Standard input or a pipe.
+    Stream(Receiver<Result<Line>>),
+    /// At its end, or there never was one.
+    Ended,
+}
+
+impl Reading {
+    pub(super) fn new(file: Option<LineFile>) -> Self {
+        file.map_or(Self::Ended, Self::Closed)
+    }
+
+    /// The next line, if there is one yet; `Ready(None)` at the end.
+    pub(super) fn poll(&mut self) -> Result<Poll<Option<Line>>> {
+        if let Self::Closed(file) = self {
+            *self = file.read()?;
+        }
+        let line = match self {
+            Self::File(lines) => Poll::Ready(lines.next()?),
+            Self::Stream(lines) => match lines.try_recv() {
+                Ok(line) => Poll::Ready(Some(line?)),
+                Err(TryRecvError::Empty) => Poll::Pending,
+                Err(TryRecvError::Disconnected) => Poll::Ready(None),
+            },
+            Self::Closed(_) | Self::Ended => Poll::Ready(None),
+        };
+        if matches!(line, Poll::Ready(None)) {
+            *self = Self::Ended;
+        }
+        Ok(line)
+    }
+}
+
+impl LineFile {
+    fn read(&self) -> Result<Reading> {
+        if self.regular {
+            return Ok(Reading::File(self.open()?));
+        }
+        let (sender, receiver) = bounded(READ_AHEAD);
+        let file = Self { path: self.path.clone(), regular: false };
+        let read_all = move || {
+            let lines =
+                file.open().map(|mut lines| std::iter::from_fn(move || lines.next().transpose()));
+            match lines {
+                Ok(mut lines) => drop(lines.try_for_each(|line| sender.send(line))),
+                Err(error) => drop(sender.send(Err(error))),
+            }
+        };
+        let thread = thread::Builder::new().name("lines".into()).spawn(read_all);
+        thread.context("cannot start a thread that reads lines")?;
+        Ok(Reading::Stream(receiver))
+    }
 }
 
 /// The lines of a file that mean something: neither blank nor a comment (`#`).

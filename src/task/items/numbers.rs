@@ -5,12 +5,13 @@ use std::cell::RefCell;
 use std::fmt;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::Seen;
-use super::lines::{Line, LineFile, Lines};
+use super::lines::{Line, LineFile, Lines, Reading};
 use crate::task::{ErrorClass, Input, Item, Next, Source, TaskError};
 
 /// The largest number that is taken: 2^63.
@@ -142,8 +143,7 @@ impl NumberItems {
         let known = file.as_ref().is_none_or(|file| file.regular);
         Ok(NumberSource {
             parts: self.parts.into_iter(),
-            file,
-            lines: None,
+            lines: Reading::new(file),
             current: None,
             seen,
             cost,
@@ -190,9 +190,7 @@ fn line_range(line: &Line) -> Result<NumberRange> {
 /// A bad line of standard input becomes an [`Input::Text`] that [`bad_line`] explains.
 pub struct NumberSource {
     parts: std::vec::IntoIter<NumberRange>,
-    /// The file, until it is opened.
-    file: Option<LineFile>,
-    lines: Option<Lines>,
+    lines: Reading,
     /// A range in progress, and how many of its numbers were given.
     current: Option<(NumberRange, u64)>,
     seen: Rc<RefCell<Seen>>,
@@ -207,17 +205,14 @@ impl NumberSource {
         self.largest
     }
 
-    /// Goes on with the next number, range or line; `None` at the end.
-    fn advance(&mut self) -> Result<Option<Result<NumberRange, Line>>> {
+    /// Goes on with the next number, range or line, if there is one yet; `Ready(None)` at the
+    /// end.
+    fn advance(&mut self) -> Result<Poll<Option<Result<NumberRange, Line>>>> {
         if let Some(part) = self.parts.next() {
-            return Ok(Some(Ok(part)));
+            return Ok(Poll::Ready(Some(Ok(part))));
         }
-        if let Some(file) = self.file.take() {
-            self.lines = Some(file.open()?);
-        }
-        let Some(lines) = &mut self.lines else { return Ok(None) };
-        let line = lines.next()?;
-        Ok(line.map(|line| line_range(&line).map_err(|_| line)))
+        let line = self.lines.poll()?;
+        Ok(line.map(|line| line.map(|line| line_range(&line).map_err(|_| line))))
     }
 
     fn number(&mut self, range: NumberRange, given: u64) -> Item {
@@ -251,9 +246,10 @@ impl Source for NumberSource {
             self.number(range, given)
         } else {
             match self.advance()? {
-                None => return Ok(Next::Exhausted),
-                Some(Ok(range)) => self.number(range, 0),
-                Some(Err(line)) => self.bad(&line),
+                Poll::Pending => return Ok(Next::Waiting),
+                Poll::Ready(None) => return Ok(Next::Exhausted),
+                Poll::Ready(Some(Ok(range))) => self.number(range, 0),
+                Poll::Ready(Some(Err(line))) => self.bad(&line),
             }
         };
         self.remaining = self.remaining.map(|remaining| remaining.saturating_sub(1));

@@ -24,11 +24,14 @@ fn source(n: &str, from: Option<&Path>, seen: &Rc<RefCell<Seen>>) -> Result<Numb
 }
 
 fn items(source: &mut dyn Source) -> Vec<Item> {
-    std::iter::from_fn(|| match source.next(Duration::ZERO).unwrap() {
-        Next::Task(item) => Some(item),
-        Next::Exhausted => None,
-    })
-    .collect()
+    let mut items = Vec::new();
+    loop {
+        match source.next(Duration::ZERO).unwrap() {
+            Next::Task(item) => items.push(item),
+            Next::Waiting => std::thread::yield_now(),
+            Next::Exhausted => return items,
+        }
+    }
 }
 
 /// The numbers and occurrences that a value of `n` gives.
@@ -124,7 +127,7 @@ fn a_long_range_starts_at_once_and_costs_nothing() {
     assert_eq!(source.largest(), Some(999_999_999_999));
     let mut next = || match source.next(Duration::ZERO).unwrap() {
         Next::Task(item) => pairs(&[item])[0],
-        Next::Exhausted => panic!("exhausted"),
+        Next::Waiting | Next::Exhausted => panic!("nothing left"),
     };
     assert_eq!([next(), next(), next()], [(7, 0), (0, 0), (1, 0)]);
     let eighth = (0..6).map(|_| next()).last().unwrap();
@@ -322,4 +325,22 @@ proptest! {
         prop_assert_eq!(inclusive.count, expected.len() as u64);
         prop_assert_eq!(Some(&inclusive.last()), expected.last());
     }
+}
+
+#[test]
+fn a_slow_writer_is_waited_for_elsewhere() {
+    let dir = std::env::temp_dir().join(format!("rankpool-slow-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let fifo = dir.join("fifo");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status().unwrap();
+    assert!(made.success());
+    let mut source = source("[1]", Some(&fifo), &Rc::default()).unwrap();
+    assert_eq!(source.remaining(), None);
+    assert!(matches!(source.next(Duration::ZERO).unwrap(), Next::Task(_)));
+    // Nobody has opened the other end yet: the source says so and does not block.
+    assert_eq!(source.next(Duration::ZERO).unwrap(), Next::Waiting);
+    std::fs::write(&fifo, "2\n# comment\nthree\n").unwrap();
+    let found: Vec<Input> = items(&mut source).into_iter().map(|item| item.input).collect();
+    assert_eq!(found, [Input::Number(2), Input::Text("3: three".into())]);
+    std::fs::remove_dir_all(&dir).unwrap();
 }

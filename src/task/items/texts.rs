@@ -4,12 +4,13 @@ use std::cell::RefCell;
 use std::fmt;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 
 use super::Seen;
-use super::lines::{Line, LineFile, Lines};
+use super::lines::{Line, LineFile, Lines, Reading};
 use crate::task::{Input, Item, Next, Source};
 
 /// Checks a text and gives the form in which it is run, such as a complete URL.
@@ -46,7 +47,7 @@ impl TextItems {
             remaining = remaining.zip(lines).map(|(listed, lines)| listed + lines);
         }
         let list = list.into_iter();
-        Ok(TextSource { list, file, lines: None, seen, cost, check, remaining })
+        Ok(TextSource { list, lines: Reading::new(file), seen, cost, check, remaining })
     }
 }
 
@@ -69,9 +70,7 @@ fn checked(line: &Line, check: &Check) -> Result<String> {
 /// A bad line of standard input comes as it stands; its kind refuses it when it runs.
 pub struct TextSource {
     list: std::vec::IntoIter<String>,
-    /// The file, until it is opened.
-    file: Option<LineFile>,
-    lines: Option<Lines>,
+    lines: Reading,
     seen: Rc<RefCell<Seen>>,
     cost: f32,
     check: Check,
@@ -79,24 +78,27 @@ pub struct TextSource {
 }
 
 impl TextSource {
-    fn advance(&mut self) -> Result<Option<String>> {
+    /// The next text, if there is one yet; `Ready(None)` at the end.
+    fn advance(&mut self) -> Result<Poll<Option<String>>> {
         if let Some(text) = self.list.next() {
-            return Ok(Some(text));
+            return Ok(Poll::Ready(Some(text)));
         }
-        if let Some(file) = self.file.take() {
-            self.lines = Some(file.open()?);
-        }
-        let Some(lines) = &mut self.lines else { return Ok(None) };
-        let Some(line) = lines.next()? else { return Ok(None) };
-        let text = checked(&line, &self.check);
-        let as_it_stands = |_| line.text.unwrap_or_else(|wrong| format!("({wrong})"));
-        Ok(Some(text.unwrap_or_else(as_it_stands)))
+        let text = |line: Line| {
+            let text = checked(&line, &self.check);
+            let as_it_stands = |_| line.text.unwrap_or_else(|wrong| format!("({wrong})"));
+            text.unwrap_or_else(as_it_stands)
+        };
+        Ok(self.lines.poll()?.map(|line| line.map(text)))
     }
 }
 
 impl Source for TextSource {
     fn next(&mut self, _now: Duration) -> Result<Next> {
-        let Some(text) = self.advance()? else { return Ok(Next::Exhausted) };
+        let text = match self.advance()? {
+            Poll::Ready(Some(text)) => text,
+            Poll::Ready(None) => return Ok(Next::Exhausted),
+            Poll::Pending => return Ok(Next::Waiting),
+        };
         let occurrence = self.seen.borrow_mut().text(&text);
         self.remaining = self.remaining.map(|remaining| remaining.saturating_sub(1));
         Ok(Next::Task(Item { input: Input::Text(text.into()), occurrence, cost: self.cost }))
