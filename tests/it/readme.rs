@@ -138,7 +138,7 @@ fn its_records_have_the_ids_that_it_defines() {
     for record in records {
         let kind = record["kind"].as_str().unwrap();
         let id = id_digits(id(kind, record["input"].to_string().as_bytes(), 0));
-        assert_eq!(record["id"].as_str().unwrap().as_bytes(), id);
+        assert_eq!(record["id"].as_str(), std::str::from_utf8(&id).ok());
     }
 }
 
@@ -244,6 +244,39 @@ fn the_tables_that_it_shows_are_those_that_are_printed() {
     assert_eq!(headers.len(), 3, "{}", ran.stdout);
     for header in headers {
         assert!(readme.contains(&header), "{header}");
+    }
+}
+
+/// The keys of all objects in a value.
+fn keys(value: &Value) -> Vec<String> {
+    match value {
+        Value::Object(fields) => {
+            let below = fields.values().flat_map(keys);
+            below.chain(fields.keys().cloned()).collect()
+        }
+        Value::Array(entries) => entries.iter().flat_map(keys).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn every_field_of_records_and_statistics_is_named() {
+    let (readme, site) = (readme(), site());
+    let pool = rankpool();
+    let (page, extract) = (site.url("/"), "extract = { none = 'x' }");
+    let job = format!("[[task]]\nkind = 'fetch'\nurls = ['{page}', 'http://127.0.0.1:9/']\n");
+    let terms = ["value = 'full'", "value = 'summary'", "value = 'none'", "modulus = 7"];
+    let terms = terms.map(|line| format!("[[task]]\nkind = 'fibonacci'\nn = 10\n{line}\n"));
+    let pool = pool.job(&(job + extract + "\n" + &terms.concat()));
+    let (ran, dir) = pool.args(["--stats", "stats.json"]).run();
+    ran.code(1);
+    let stats: Value = serde_json::from_str(&dir.read("stats.json")).unwrap();
+    let mut fields: Vec<_> = dir.records("job.results.jsonl").iter().flat_map(keys).collect();
+    fields.extend(keys(&stats));
+    assert!(fields.iter().any(|field| field == "residue") && fields.len() > 100, "{fields:?}");
+    fields.retain(|field| !["none", "connect", "n", "modulus"].contains(&field.as_str()));
+    for field in fields {
+        assert!(readme.contains(&format!("`{field}`")), "`{field}` is not in README.md");
     }
 }
 
