@@ -7,11 +7,14 @@
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::policy::{Fsync, MaxFailures};
 use crate::schedule::Schedule;
+use crate::units;
 
 const TOP_EXAMPLES: &str = "\
 Examples:
@@ -141,6 +144,30 @@ pub struct RunOptions {
     /// What each rank may use for its tasks, such as 4GiB; default: its share of its node
     #[arg(long, value_name = "SIZE", value_parser = memory, allow_negative_numbers = true)]
     pub memory: Option<u64>,
+    /// Go on with the results file of an earlier run: run only what is missing in it
+    #[arg(long, conflicts_with = "overwrite")]
+    pub resume: bool,
+    /// Go on with the results file of an earlier run, and run again what failed
+    #[arg(long, conflicts_with = "overwrite")]
+    pub retry_failed: bool,
+    /// When results are on the disk for sure: always, never, or so often (default: 1s)
+    #[arg(long, value_name = "always|TIME|never")]
+    pub fsync: Option<Fsync>,
+    /// Stop after more than N failed tasks, or N% of those that ended
+    #[arg(long, value_name = "N|N%", allow_negative_numbers = true)]
+    pub max_failures: Option<MaxFailures>,
+    /// Fail a task that was running on so many ranks that died; default: 2
+    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
+    pub crash_limit: Option<NonZeroU32>,
+    /// How long running tasks may go on when the run is told to stop; default: 10s
+    #[arg(long, value_name = "TIME", value_parser = units::parse_duration)]
+    pub grace: Option<Duration>,
+    /// Start nothing that would not end within this time from the start of the run
+    #[arg(long, value_name = "TIME", value_parser = units::parse_duration)]
+    pub walltime: Option<Duration>,
+    /// Take a rank for dead that says nothing for so long; default: 30s
+    #[arg(long, value_name = "TIME", value_parser = units::parse_duration)]
+    pub heartbeat: Option<Duration>,
     /// Report nothing but errors
     #[arg(long, short)]
     pub quiet: bool,
@@ -263,7 +290,7 @@ fn count(text: &str) -> Result<NonZeroU32, String> {
 }
 
 fn memory(text: &str) -> anyhow::Result<u64> {
-    match crate::units::parse_size(text)? {
+    match units::parse_size(text)? {
         0 => anyhow::bail!("no task runs without memory; name a size such as 4GiB"),
         bytes => Ok(bytes),
     }

@@ -21,7 +21,8 @@
 //!   alone. [`inventory`]: what each rank finds where it runs. [`placement`]: how ranks share
 //!   their hosts.
 //! - [`message`]: all that crosses a rank boundary. [`transport`]: moves bytes.
-//! - [`root`]: rank 0's decisions. [`schedule`]: how large the next chunk is.
+//! - [`root`]: rank 0's decisions. [`schedule`]: how large the next chunk is. [`policy`]: what is
+//!   done about failures.
 //! - [`run`]: the two loops. [`executor`]: one rank's pools.
 //! - [`task`]: the kinds of work, and the seams between a kind and everything else. [`web`]:
 //!   what fetching needs.
@@ -60,6 +61,7 @@ pub mod job;
 pub mod json;
 pub mod message;
 pub mod placement;
+pub mod policy;
 pub mod report;
 pub mod root;
 pub mod run;

@@ -9,12 +9,15 @@ use std::io::ErrorKind;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 use serde::{Deserialize, Deserializer, de};
 
 use super::complaint;
+use crate::policy::{Fsync, MaxFailures};
 use crate::schedule::Schedule;
+use crate::units;
 
 /// A job file's keys; what is not written is `None`.
 #[derive(Debug, Default, Deserialize)]
@@ -27,7 +30,7 @@ pub struct JobFile {
     /// Whether the results are in the order of the tasks.
     pub ordered: Option<bool>,
     /// How many tasks go to a rank at a time.
-    #[serde(default, deserialize_with = "schedule")]
+    #[serde(default, deserialize_with = "parsed")]
     pub schedule: Option<Schedule>,
     /// CPU threads of each rank.
     #[serde(default, deserialize_with = "count")]
@@ -40,6 +43,26 @@ pub struct JobFile {
     /// Bytes that each rank may use for its tasks.
     #[serde(default, deserialize_with = "memory")]
     pub memory: Option<u64>,
+    /// When results are on the disk for sure.
+    #[serde(default, deserialize_with = "parsed")]
+    pub fsync: Option<Fsync>,
+    /// When to stop for failures: a number, or a percentage as a string.
+    #[serde(default, deserialize_with = "max_failures")]
+    pub max_failures: Option<MaxFailures>,
+    /// A task in flight on so many ranks that died fails.
+    #[serde(default, deserialize_with = "count")]
+    pub crash_limit: Option<NonZeroU32>,
+    /// How long running tasks get when the run is told to stop.
+    #[serde(default, deserialize_with = "span")]
+    pub grace: Option<Duration>,
+    /// How long the run may take.
+    #[serde(default, deserialize_with = "span")]
+    pub walltime: Option<Duration>,
+    /// A rank that says nothing for so long is taken for dead.
+    #[serde(default, deserialize_with = "span")]
+    pub heartbeat: Option<Duration>,
+    /// What is tried again, by class of failure.
+    pub retry: Option<toml::Table>,
     /// The `[[task]]` tables, with their `kind`.
     #[serde(default)]
     pub task: Vec<toml::Table>,
@@ -47,7 +70,7 @@ pub struct JobFile {
 
 impl JobFile {
     /// Every key of the job as a whole, that is: above the first `[[task]]`.
-    pub(super) const KEYS: [&'static str; 8] = [
+    pub(super) const KEYS: [&'static str; 15] = [
         "output",
         "stats",
         "ordered",
@@ -56,6 +79,13 @@ impl JobFile {
         "io_threads",
         "root_computes",
         "memory",
+        "fsync",
+        "max_failures",
+        "crash_limit",
+        "grace",
+        "walltime",
+        "heartbeat",
+        "retry",
     ];
 
     /// Reads a job file.
@@ -164,7 +194,7 @@ fn memory<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
         }
 
         fn visit_str<E: de::Error>(self, text: &str) -> Result<u64, E> {
-            let bytes = crate::units::parse_size(text).map_err(E::custom)?;
+            let bytes = units::parse_size(text).map_err(E::custom)?;
             if bytes == 0 {
                 return Err(E::invalid_value(de::Unexpected::Str(text), &self));
             }
@@ -174,9 +204,26 @@ fn memory<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
     from.deserialize_any(Memory).map(Some)
 }
 
-fn schedule<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Schedule>, D::Error> {
+/// What is written as a text with a form of its own.
+fn parsed<'de, T, D>(from: D) -> Result<Option<T>, D::Error>
+where
+    T: FromStr<Err = anyhow::Error>,
+    D: Deserializer<'de>,
+{
     let text = String::deserialize(from)?;
-    Schedule::from_str(&text).map(Some).map_err(de::Error::custom)
+    T::from_str(&text).map(Some).map_err(de::Error::custom)
+}
+
+fn span<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    units::duration::deserialize(from).map(Some)
+}
+
+fn max_failures<'de, D: Deserializer<'de>>(from: D) -> Result<Option<MaxFailures>, D::Error> {
+    let text = match toml::Value::deserialize(from)? {
+        toml::Value::String(text) => text,
+        other => other.to_string(),
+    };
+    text.parse().map(Some).map_err(|error: anyhow::Error| de::Error::custom(error.to_string()))
 }
 
 /// The text of a path that goes into a job file.

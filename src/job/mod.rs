@@ -24,7 +24,7 @@ use crate::cli::{FetchArgs, FibArgs, Overrides, RunOptions};
 use crate::task::items::SeenByContent;
 use crate::task::{KINDS, Kind, Plan, PlanContext};
 use file::JobFile;
-pub use settings::{Output, Settings};
+pub use settings::{Output, Resume, Settings};
 
 type Kinds = [&'static dyn Kind];
 

@@ -2,19 +2,23 @@
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 
 use super::file::{self, JobFile};
 use crate::cli::RunOptions;
+use crate::policy::{Fsync, Policy, Retries};
 use crate::schedule::Schedule;
 use crate::units;
 
+/// What a crash of the whole machine may cost: the records of the last second.
+const FSYNC: Duration = Duration::from_secs(1);
 const IO_THREADS: NonZeroU32 = NonZeroU32::new(64).expect("64 is not 0");
 
 /// How a run goes, complete.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "four independent switches of the command line")]
 pub struct Settings {
     /// How many tasks go to a rank at a time.
@@ -33,10 +37,27 @@ pub struct Settings {
     pub output: Output,
     /// Whether an existing results file is replaced.
     pub overwrite: bool,
+    /// Whether an existing results file is gone on with.
+    pub resume: Resume,
+    /// How soon results are on the disk.
+    pub fsync: Fsync,
+    /// What is done about failures.
+    pub policy: Policy,
     /// The file that the statistics go to as well.
     pub stats: Option<PathBuf>,
     /// Whether nothing but errors is reported.
     pub quiet: bool,
+}
+
+/// What an earlier run's results are taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resume {
+    /// Nothing: a new run.
+    No,
+    /// What has a record is done.
+    Missing,
+    /// What has a record without failure is done.
+    MissingAndFailed,
 }
 
 /// Where the results go.
@@ -74,6 +95,27 @@ pub(super) struct Resolved {
     io_threads: NonZeroU32,
     root_computes: bool,
     memory: Option<String>,
+    fsync: String,
+    max_failures: Option<String>,
+    crash_limit: NonZeroU32,
+    grace: String,
+    walltime: Option<String>,
+    heartbeat: String,
+    #[serde(skip_serializing_if = "toml::Table::is_empty")]
+    retry: toml::Table,
+}
+
+fn policy(options: &RunOptions, written: &JobFile) -> Result<Policy> {
+    let usual = Policy::default();
+    let retries = written.retry.as_ref().map(Retries::from_table).transpose()?;
+    Ok(Policy {
+        retries: retries.unwrap_or_default(),
+        max_failures: options.max_failures.or(written.max_failures),
+        crash_limit: options.crash_limit.or(written.crash_limit).unwrap_or(usual.crash_limit),
+        grace: options.grace.or(written.grace).unwrap_or(usual.grace),
+        walltime: options.walltime.or(written.walltime),
+        heartbeat: options.heartbeat.or(written.heartbeat).unwrap_or(usual.heartbeat),
+    })
 }
 
 impl Settings {
@@ -104,6 +146,13 @@ impl Settings {
             memory: options.memory.or(written.memory),
             output,
             overwrite: options.overwrite,
+            resume: match (options.retry_failed, options.resume) {
+                (true, _) => Resume::MissingAndFailed,
+                (false, true) => Resume::Missing,
+                (false, false) => Resume::No,
+            },
+            fsync: options.fsync.or(written.fsync).unwrap_or(Fsync::Every(FSYNC)),
+            policy: policy(options, written)?,
             stats: options.stats.clone().or(written_stats),
             quiet: options.quiet,
         };
@@ -158,6 +207,13 @@ impl Settings {
             io_threads: self.io_threads,
             root_computes: self.root_computes,
             memory: self.memory.map(units::format_size),
+            fsync: self.fsync.to_string(),
+            max_failures: self.policy.max_failures.map(|most| most.to_string()),
+            crash_limit: self.policy.crash_limit,
+            grace: units::format_duration(self.policy.grace),
+            walltime: self.policy.walltime.map(units::format_duration),
+            heartbeat: units::format_duration(self.policy.heartbeat),
+            retry: self.policy.retries.to_table()?,
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -9,7 +10,8 @@ use serde::Deserialize;
 use super::*;
 use crate::cli::Command;
 use crate::cli::tests::parse;
-use crate::task::{Next, Pool, Source, Work};
+use crate::policy::{Fsync, MaxFailures, Policy};
+use crate::task::{ErrorClass, Next, Pool, Source, Work};
 
 struct Fake(&'static str);
 
@@ -147,6 +149,9 @@ fn a_file_without_settings_takes_the_defaults() {
         memory: None,
         output: Output::File("j.results.jsonl".into()),
         overwrite: false,
+        resume: Resume::No,
+        fsync: "1s".parse().unwrap(),
+        policy: Policy::default(),
         stats: None,
         quiet: false,
     };
@@ -156,7 +161,9 @@ fn a_file_without_settings_takes_the_defaults() {
 #[test]
 fn the_command_line_wins_over_the_file_key_by_key() {
     let text = "output = 'o'\nstats = 's'\nordered = true\nschedule = 'static'\nthreads = 1\n\
-                io_threads = 2\nroot_computes = false\nmemory = '1GiB'\n";
+                io_threads = 2\nroot_computes = false\nmemory = '1GiB'\nfsync = 'never'\n\
+                max_failures = 3\ncrash_limit = 4\ngrace = '5s'\nwalltime = '6m'\n\
+                heartbeat = '7s'\nretry = { dns = 8 }\n";
     let dir = JobDir::new(text);
     let settings = dir.job("").unwrap().settings;
     assert_eq!(settings.output, Output::File(dir.0.join("o")));
@@ -164,8 +171,18 @@ fn the_command_line_wins_over_the_file_key_by_key() {
     assert!(settings.ordered && !settings.root_computes);
     assert_eq!((settings.threads, settings.memory), (1.try_into().ok(), Some(1 << 30)));
 
+    assert_eq!(settings.fsync, Fsync::Never);
+    let policy = settings.policy;
+    assert_eq!((policy.max_failures, policy.crash_limit.get()), (Some(MaxFailures::Count(3)), 4));
+    assert_eq!(policy.grace, Duration::from_secs(5));
+    assert_eq!(policy.walltime, Some(Duration::from_secs(360)));
+    assert_eq!(policy.heartbeat, Duration::from_secs(7));
+    assert_eq!(policy.retries.of(ErrorClass::Dns, Pool::Io).retries, 8);
+
     let flags = "--output - --stats t --ordered=false --schedule dynamic,3 --threads 5 \
-                 --io-threads 6 --no-root-compute=false --memory 2GiB --overwrite --quiet";
+                 --io-threads 6 --no-root-compute=false --memory 2GiB --overwrite --quiet \
+                 --fsync always --max-failures 5% --crash-limit 1 --grace 1s --walltime 2s \
+                 --heartbeat 3s";
     let expected = Settings {
         schedule: "dynamic,3".parse().unwrap(),
         threads: 5.try_into().ok(),
@@ -175,16 +192,29 @@ fn the_command_line_wins_over_the_file_key_by_key() {
         memory: Some(2 << 30),
         output: Output::Stdout,
         overwrite: true,
+        resume: Resume::No,
+        fsync: Fsync::Always,
+        policy: Policy {
+            retries: policy.retries,
+            max_failures: Some(MaxFailures::Percent(5.0)),
+            crash_limit: NonZeroU32::MIN,
+            grace: Duration::from_secs(1),
+            walltime: Some(Duration::from_secs(2)),
+            heartbeat: Duration::from_secs(3),
+        },
         stats: Some("t".into()),
         quiet: true,
     };
     assert_eq!(dir.job(flags).unwrap().settings, expected);
     assert_eq!(dir.job("--output none").unwrap().settings.output, Output::None);
+    assert_eq!(dir.job("--resume").unwrap().settings.resume, Resume::Missing);
+    assert_eq!(dir.job("--retry-failed").unwrap().settings.resume, Resume::MissingAndFailed);
 }
 
 #[test]
 fn the_resolved_job_resolves_to_itself() {
     let text = "output = 'o'\nstats = 's'\nmemory = 1500\nschedule = 'guided'\n\
+                max_failures = '7%'\nwalltime = '90s'\nretry = { connect = 1 }\n\
                 [[task]]\nkind = 'fetch'\nurls = ['a']\nurls_from = 'u.txt'\n\
                 extract = { title = '<h1 \"(.*?)\\s' }\n\
                 [[task]]\nkind = 'fibonacci'\nn = [1, '2..=5']\n";

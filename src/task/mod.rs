@@ -186,7 +186,8 @@ impl fmt::Display for TaskError {
 }
 
 /// The classes of failure, as they stand in records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ErrorClass {
     /// The task panicked.
     Panic,
@@ -208,6 +209,10 @@ pub enum ErrorClass {
     InvalidInput,
     /// The result would not fit in memory.
     Memory,
+    /// The server asks to come again later (status 429 or 503).
+    Unavailable,
+    /// The ranks that ran it died.
+    Crashed,
 }
 
 impl ErrorClass {
@@ -223,6 +228,8 @@ impl ErrorClass {
         Self::BodyTooLarge,
         Self::InvalidInput,
         Self::Memory,
+        Self::Unavailable,
+        Self::Crashed,
     ];
 
     /// The code on the wire, from 1.
@@ -249,6 +256,8 @@ impl ErrorClass {
             Self::BodyTooLarge => "body-too-large",
             Self::InvalidInput => "invalid-input",
             Self::Memory => "memory",
+            Self::Unavailable => "unavailable",
+            Self::Crashed => "crashed",
         }
     }
 }
