@@ -29,10 +29,12 @@ pub fn interim(summary: &Summary) -> String {
 fn headline(summary: &Summary) -> String {
     let retries = match summary.attempts - summary.tasks {
         0 => String::new(),
+        1 => " (1 retry)".to_owned(),
         retries => format!(" ({} retries)", thousands(retries)),
     };
+    let tasks = if summary.tasks == 1 { "task" } else { "tasks" };
     format!(
-        "{}: {} tasks{retries}: {} ok, {} failed, in {} ({} tasks/s) on {}\n",
+        "{}: {} {tasks}{retries}: {} ok, {} failed, in {} ({} tasks/s) on {}\n",
         summary.job,
         thousands(summary.tasks),
         thousands(summary.ok),

@@ -13,6 +13,10 @@ mod cli;
 // The kind `fetch` against servers on loopback.
 mod fetch;
 mod site;
+// The job files in jobs/.
+mod jobs;
+// README.md.
+mod readme;
 // Whole jobs, with ranks as threads.
 mod local;
 // Whole jobs on real MPI ranks.
