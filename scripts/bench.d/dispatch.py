@@ -26,7 +26,7 @@ class Ours:
         self.bench, self.name, self.schedule, self.output, self.tasks = bench, name, schedule, output, 0
 
     def prepare(self):
-        self.tasks, _ = fit(lambda tasks: self.run(tasks)["tasks_per_second"], self.bench.seconds, 100_000)
+        self.tasks, _ = fit(lambda tasks: self.run(tasks)["tasks_per_second"], self.bench.seconds, 500_000)
 
     def run(self, tasks=None):
         tasks = tasks or self.tasks
@@ -52,7 +52,8 @@ class Futures:
         tried = []
         for chunk in chunks:
             for backoff in (None, 0):
-                tasks, rate = fit(lambda n: self.rate(n, chunk, backoff), self.bench.seconds, max(1000, 2 * chunk))
+                first = int(min(2500 * chunk, 2e6) * self.bench.seconds / 2)  # so that one try will do
+                tasks, rate = fit(lambda n: self.rate(n, chunk, backoff), self.bench.seconds, first)
                 tried.append((rate, tasks, chunk, backoff))
         tried = sorted(tried, key=lambda setting: setting[0], reverse=True)[:3]
         again = [(median(self.rate(*setting[1:]) for _ in range(3)), *setting[1:]) for setting in tried]

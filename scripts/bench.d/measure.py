@@ -57,8 +57,8 @@ def measure(groups, bench):
     for group in groups:
         samples = {}
         try:
+            say(f"{group.name}: trying sizes")
             for run in group.warm_up:
-                say(f"{group.name}: trying sizes")
                 run()
         except DidNotRun as error:
             failures.append(f"{group.name}: {error}")
