@@ -79,14 +79,21 @@ class Meter:
     def __init__(self):
         self.start, self.ours = cpu_times(), own_seconds()
 
-    def others(self):
+    def share(self):
+        """Of other programs, and of other guests of the host; None where the system does not tell.
+
+        Programs only: what the kernel does meanwhile, such as writing our files to disk, may be for us.
+        """
         if self.start is None:
             return None
         spent = [end - start for start, end in zip(self.start, cpu_times())]
-        total, steal = sum(spent), spent[7]
-        idle = spent[3] + spent[4]
+        total = max(1, sum(spent))
         ours = (own_seconds() - self.ours) * os.sysconf("SC_CLK_TCK")
-        return {"others": max(0.0, (total - idle - steal - ours) / total), "steal": steal / total}
+        return {"others": max(0.0, (spent[0] + spent[1] - ours) / total), "steal": spent[7] / total}
+
+    def disturbed(self):
+        share = self.share()
+        return share["others"] + share["steal"] if share else 0.0
 
 
 def cpu_times():
@@ -98,5 +105,6 @@ def cpu_times():
 
 
 def own_seconds():
+    """In user mode, of this program and of those it has waited for."""
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+    return sum(usage.ru_utime for usage in usages)
