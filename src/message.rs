@@ -7,11 +7,15 @@
 //!
 //! **Invariant:** decoding never panics; a message that does not decode is an error.
 
+mod codec;
+
 use std::fmt;
+use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 
 use crate::task::{ErrorClass, Input};
+use codec::{Reader, put_varint};
 
 /// A process of the world, from 0 to its size minus one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,6 +58,9 @@ pub struct Task {
     pub occurrence: u32,
     /// Expected seconds, unscaled; stays on rank 0.
     pub cost: f32,
+    /// How long it may run, where rank 0 found that out; a limit that was known when the run
+    /// began is known to every rank.
+    pub limit: Option<Duration>,
     /// What to run.
     pub input: Input,
 }
@@ -148,8 +155,10 @@ fn take_frame<'a>(message: &mut &'a [u8]) -> Result<Option<(u8, &'a [u8])>> {
 const TEXT: u64 = 1;
 const REPEATED: u64 = 2;
 const RETRIED: u64 = 4;
+const LIMITED: u64 = 8;
+const TABLE_SHIFT: u32 = 4;
 
-/// Encodes a chunk: `id · count · tasks`, a task being `table << 3 | flags`, then what the flags
+/// Encodes a chunk: `id · count · tasks`, a task being `table << 4 | flags`, then what the flags
 /// announce, then its input.
 pub fn encode_chunk<'a>(id: ChunkId, tasks: impl ExactSizeIterator<Item = &'a Task>) -> Vec<u8> {
     let mut payload = Vec::with_capacity(16 + tasks.len() * 8);
@@ -162,16 +171,20 @@ pub fn encode_chunk<'a>(id: ChunkId, tasks: impl ExactSizeIterator<Item = &'a Ta
 }
 
 fn put_task(task: &Task, payload: &mut Vec<u8>) {
-    let mut head = u64::from(task.table) << 3;
+    let mut head = u64::from(task.table) << TABLE_SHIFT;
     head |= if matches!(task.input, Input::Text(_)) { TEXT } else { 0 };
     head |= if task.occurrence > 0 { REPEATED } else { 0 };
     head |= if task.earlier_attempts > 0 { RETRIED } else { 0 };
+    head |= if task.limit.is_some() { LIMITED } else { 0 };
     put_varint(head, payload);
     if task.occurrence > 0 {
         put_varint(u64::from(task.occurrence), payload);
     }
     if task.earlier_attempts > 0 {
         put_varint(u64::from(task.earlier_attempts), payload);
+    }
+    if let Some(limit) = task.limit {
+        put_varint(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX), payload);
     }
     match &task.input {
         Input::Number(number) => put_varint(*number, payload),
@@ -198,14 +211,16 @@ fn take_task(reader: &mut Reader<'_>) -> Result<Task> {
     let mut count_if = |flag| if head & flag == 0 { Ok(0) } else { reader.varint_u32() };
     let occurrence = count_if(REPEATED)?;
     let earlier_attempts = count_if(RETRIED)?;
+    let limit = if head & LIMITED == 0 { None } else { Some(reader.varint()?) };
+    let limit = limit.map(Duration::from_nanos);
     let input = if head & TEXT == 0 {
         Input::Number(reader.varint()?)
     } else {
         let length = reader.varint()?;
         Input::Text(std::str::from_utf8(reader.bytes(length)?)?.into())
     };
-    let table = u16::try_from(head >> 3)?;
-    Ok(Task { seq: 0, table, earlier_attempts, occurrence, cost: 0.0, input })
+    let table = u16::try_from(head >> TABLE_SHIFT)?;
+    Ok(Task { seq: 0, table, earlier_attempts, occurrence, cost: 0.0, limit, input })
 }
 
 /// How a task ended.
@@ -226,20 +241,24 @@ pub struct Outcome<'a> {
     pub status: Status,
     /// How long it ran.
     pub nanos: u64,
+    /// After how long it asks to be tried again; zero where it names no time.
+    pub again: Option<Duration>,
     /// Its record, a whole line of the results file; empty where nobody wants it.
     pub record: &'a [u8],
 }
 
-/// Builds the outcomes of one chunk: `id u64 LE`, then per outcome a head of 21 bytes
-/// (`index u32 · status u8 · nanos u64 · length u64`, all LE, filled in when the task has ended,
-/// so that a record is written once, in place) and its record.
+/// Builds the outcomes of one chunk: `id u64 LE`, then per outcome a head of 25 bytes
+/// (`index u32 · status u8 · nanos u64 · again u32 · length u64`, all LE, filled in when the task
+/// has ended, so that a record is written once, in place) and its record. `again` is in
+/// milliseconds; the largest means that the outcome asks for nothing.
 #[derive(Debug)]
 pub struct OutcomesBuilder {
     payload: Vec<u8>,
     start: usize,
 }
 
-const OUTCOME_HEAD: usize = 21;
+const OUTCOME_HEAD: usize = 25;
+const NOT_AGAIN: u32 = u32::MAX;
 const CHUNK_HEAD: usize = 8;
 
 impl OutcomesBuilder {
@@ -268,7 +287,7 @@ impl OutcomesBuilder {
     }
 
     /// Closes the open outcome.
-    pub fn end(&mut self, index: u32, status: Status, nanos: u64) {
+    pub fn end(&mut self, index: u32, status: Status, nanos: u64, again: Option<Duration>) {
         let length = (self.payload.len() - self.record_start()) as u64;
         let head = &mut self.payload[self.start..self.start + OUTCOME_HEAD];
         head[..4].copy_from_slice(&index.to_le_bytes());
@@ -277,7 +296,8 @@ impl OutcomesBuilder {
             Status::Failed(class) => class.code(),
         };
         head[5..13].copy_from_slice(&nanos.to_le_bytes());
-        head[13..].copy_from_slice(&length.to_le_bytes());
+        head[13..17].copy_from_slice(&again.map_or(NOT_AGAIN, millis).to_le_bytes());
+        head[17..].copy_from_slice(&length.to_le_bytes());
     }
 
     /// Bytes so far.
@@ -322,61 +342,16 @@ impl<'a> Outcomes<'a> {
             code => Status::Failed(ErrorClass::from_code(code)?),
         };
         let nanos = self.reader.fixed_u64()?;
+        let again = u32::from_le_bytes(self.reader.array()?);
+        let again = (again != NOT_AGAIN).then(|| Duration::from_millis(again.into()));
         let length = self.reader.fixed_u64()?;
-        Ok(Some(Outcome { index, status, nanos, record: self.reader.bytes(length)? }))
+        Ok(Some(Outcome { index, status, nanos, again, record: self.reader.bytes(length)? }))
     }
 }
 
-fn put_varint(mut number: u64, payload: &mut Vec<u8>) {
-    while number >= 0x80 {
-        payload.push(number.to_le_bytes()[0] | 0x80);
-        number >>= 7;
-    }
-    payload.push(number.to_le_bytes()[0]);
-}
-
-#[derive(Debug)]
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn byte(&mut self) -> Result<u8> {
-        let [byte] = self.array()?;
-        Ok(byte)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
-        let Some((head, rest)) = self.0.split_first_chunk() else { bail!("message ends early") };
-        self.0 = rest;
-        Ok(*head)
-    }
-
-    fn fixed_u64(&mut self) -> Result<u64> {
-        Ok(u64::from_le_bytes(self.array()?))
-    }
-
-    fn varint(&mut self) -> Result<u64> {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Ok(number);
-            }
-        }
-        bail!("integer in a message does not end")
-    }
-
-    fn varint_u32(&mut self) -> Result<u32> {
-        Ok(u32::try_from(self.varint()?)?)
-    }
-
-    fn bytes(&mut self, length: u64) -> Result<&'a [u8]> {
-        ensure!(length <= self.0.len() as u64, "message ends early");
-        #[allow(clippy::cast_possible_truncation, reason = "at most the slice's length")]
-        let (head, rest) = self.0.split_at(length as usize);
-        self.0 = rest;
-        Ok(head)
-    }
+/// Milliseconds, rounded up: nobody is asked again too early.
+fn millis(span: Duration) -> u32 {
+    u32::try_from(span.as_micros().div_ceil(1000)).unwrap_or(NOT_AGAIN).min(NOT_AGAIN - 1)
 }
 
 #[cfg(test)]

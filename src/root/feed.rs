@@ -51,6 +51,7 @@ impl Feed {
                         earlier_attempts: 0,
                         occurrence: item.occurrence,
                         cost: item.cost,
+                        limit: None,
                         input: item.input,
                     };
                     self.next_seq += 1;

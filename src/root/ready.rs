@@ -133,7 +133,7 @@ mod tests {
 
     fn task(seq: u64, cost: f32) -> Task {
         let input = Input::Number(seq);
-        Task { seq, table: 0, earlier_attempts: 0, occurrence: 0, cost, input }
+        Task { seq, table: 0, earlier_attempts: 0, occurrence: 0, cost, limit: None, input }
     }
 
     fn drain(ready: &mut Ready, rank: Rank) -> Vec<u64> {
