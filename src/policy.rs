@@ -227,12 +227,19 @@ pub struct Pause {
 impl Policy {
     /// Whether a task that ended like this is tried again.
     pub fn retry(&self, task: &Task, pool: Pool, outcome: &Outcome<'_>) -> Option<Pause> {
-        let Status::Failed(class) = outcome.status else { return None };
+        let class = match (outcome.status, outcome.again) {
+            (Status::Failed(class), _) => class,
+            // An answer that counts unless there are retries left.
+            (Status::Ok, Some(_)) => ErrorClass::Unavailable,
+            (Status::Ok, None) => return None,
+        };
         let retry = self.retries.of(class, pool);
         // Ranks that died say nothing about the task itself.
         let tried = task.earlier_attempts - task.crashes() + 1;
-        (tried <= retry.retries)
-            .then(|| Pause { pause: retry.pause(tried, task.seq), other_rank: retry.other_rank })
+        (tried <= retry.retries).then(|| Pause {
+            pause: retry.pause(tried, task.seq).max(outcome.again.unwrap_or_default()),
+            other_rank: retry.other_rank,
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use super::ledger::Clock;
 use super::{Shared, Table, panics};
 use crate::json;
 use crate::message::{ChunkId, OutcomesBuilder, Status, Task};
-use crate::task::{self, ErrorClass, Pool, TaskError};
+use crate::task::{self, Done, ErrorClass, Pool, TaskError};
 
 /// Outcomes leave when they are so old, so that they are written as they arrive …
 const OLDEST: Duration = Duration::from_millis(5);
@@ -55,12 +55,12 @@ impl<'a> Batch<'a> {
         let ended = now();
         self.clock.end(ended - started);
         self.now = ended;
-        let status = match result {
-            Ok(()) => Status::Ok,
+        let (status, again) = match result {
+            Ok(done) => (Status::Ok, done.again),
             Err(error) => {
                 record.truncate(opened.input_end);
                 put_error(record, &error);
-                Status::Failed(error.class)
+                (Status::Failed(error.class), error.again)
             }
         };
         if status == Status::Ok && !self.shared.config.records {
@@ -71,7 +71,7 @@ impl<'a> Batch<'a> {
             self.close_record(task, started, ended);
         }
         let nanos = u64::try_from((ended - started).as_nanos()).unwrap_or(u64::MAX);
-        self.outcomes.end(index, status, nanos);
+        self.outcomes.end(index, status, nanos, again);
         if ended - self.opened >= OLDEST || self.outcomes.size() >= LARGEST {
             self.flush();
         }
@@ -152,7 +152,7 @@ fn run_caught(
     task: &Task,
     shared: &Shared,
     record: &mut Vec<u8>,
-) -> Result<(), TaskError> {
+) -> Result<Done, TaskError> {
     let run = AssertUnwindSafe(|| table.work.run(&task.input, &shared.context, record));
     catch_unwind(run).unwrap_or_else(|panic| {
         Err(TaskError::new(ErrorClass::Panic, panics::message(panic.as_ref())))

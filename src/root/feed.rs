@@ -52,6 +52,7 @@ impl Feed {
                         occurrence: item.occurrence,
                         cost: item.cost,
                         history: None,
+                        limit: None,
                         input: item.input,
                     };
                     self.next_seq += 1;

@@ -158,7 +158,8 @@ mod tests {
 
     fn task(seq: u64, cost: f32) -> Task {
         let input = Input::Number(seq);
-        Task { seq, table: 0, earlier_attempts: 0, occurrence: 0, cost, history: None, input }
+        let (table, earlier_attempts, occurrence, history, limit) = (0, 0, 0, None, None);
+        Task { seq, table, earlier_attempts, occurrence, cost, history, limit, input }
     }
 
     fn drain(ready: &mut Ready, rank: Rank) -> Vec<u64> {

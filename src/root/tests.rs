@@ -73,7 +73,7 @@ fn outcomes(id: ChunkId, indices: &[u32], status: Status) -> Vec<u8> {
     let mut builder = OutcomesBuilder::new(id);
     for &index in indices {
         builder.begin();
-        builder.end(index, status, 1_000_000);
+        builder.end(index, status, 1_000_000, None);
     }
     builder.finish()
 }
@@ -175,7 +175,7 @@ fn a_long_source_is_read_as_needed() {
             let mut builder = OutcomesBuilder::new(id);
             for index in all {
                 builder.begin();
-                builder.end(index, Status::Ok, 300);
+                builder.end(index, Status::Ok, 300, None);
             }
             hear(&mut root, rank, &builder.finish());
         }

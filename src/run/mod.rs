@@ -13,6 +13,7 @@ mod root;
 mod signals;
 mod start;
 mod stop;
+mod watch;
 mod worker;
 
 use std::time::{Duration, Instant};
@@ -20,8 +21,9 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use crossbeam_channel::Receiver;
 
-pub use root::{Finished, StoppedAtOnce, lead};
+pub use root::{Finished, lead};
 pub use start::gather_world;
+pub use watch::StoppedAtOnce;
 pub use worker::work;
 
 /// The pauses of a loop that has nothing to do: short ones first, so that an answer is met at

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use super::prepare::Prepared;
 use super::pulse::Pulse;
-use super::signals::{Signals, Wish};
+use super::signals::Signals;
 use super::start::{Start, broadcast_setup, gather_world, started};
 use super::stop::Stop;
 use super::{Backoff, Led, MESSAGES_A_TURN, now};
@@ -58,29 +58,29 @@ pub fn lead(
 }
 
 /// Rank 0 at work.
-struct Leader<'a, T> {
-    transport: &'a mut T,
-    world: Vec<Inventory>,
-    executor: Executor,
-    began: Instant,
-    root: Root,
-    name: String,
-    output: Output,
-    quiet: bool,
-    stats: Stats,
-    results: Results,
-    stats_file: Option<StatsFile>,
-    terminal: Terminal,
-    ledgers: Vec<Option<Ledger>>,
-    policy: Policy,
-    signals: Signals,
-    pulse: Pulse,
-    dead: Vec<bool>,
-    stop: Option<Stop>,
+pub(super) struct Leader<'a, T> {
+    pub(super) transport: &'a mut T,
+    pub(super) world: Vec<Inventory>,
+    pub(super) executor: Executor,
+    pub(super) began: Instant,
+    pub(super) root: Root,
+    pub(super) name: String,
+    pub(super) output: Output,
+    pub(super) quiet: bool,
+    pub(super) stats: Stats,
+    pub(super) results: Results,
+    pub(super) stats_file: Option<StatsFile>,
+    pub(super) terminal: Terminal,
+    pub(super) ledgers: Vec<Option<Ledger>>,
+    pub(super) policy: Policy,
+    pub(super) signals: Signals,
+    pub(super) pulse: Pulse,
+    pub(super) dead: Vec<bool>,
+    pub(super) stop: Option<Stop>,
     /// A message for each rank, sent at the end of a turn.
-    outbox: Vec<Vec<u8>>,
-    orders: Vec<Order>,
-    backoff: Backoff,
+    pub(super) outbox: Vec<Vec<u8>>,
+    pub(super) orders: Vec<Order>,
+    pub(super) backoff: Backoff,
 }
 
 impl<'a, T: Transport> Leader<'a, T> {
@@ -147,7 +147,7 @@ impl<'a, T: Transport> Leader<'a, T> {
         stopped || self.root.is_done()
     }
 
-    fn elapsed(&self) -> Duration {
+    pub(super) fn elapsed(&self) -> Duration {
         now() - self.began
     }
 
@@ -180,116 +180,7 @@ impl<'a, T: Transport> Leader<'a, T> {
         self.pause(idle)
     }
 
-    /// Looks at what may end the run early, and at who is still there.
-    fn watch(&mut self) -> Result<()> {
-        for wish in self.signals.take() {
-            match wish {
-                Wish::Report => self.report(),
-                Wish::Stop(signal) if self.stop.is_some() => {
-                    return Err(StoppedAtOnce(signal).into());
-                }
-                Wish::Stop(signal) => self.stop_for(signal.to_owned(), self.policy.grace),
-            }
-        }
-        let (failed, done) = (self.stats.n_failed(), self.root.n_done());
-        if self.policy.max_failures.is_some_and(|most| most.is_exceeded(failed, done)) {
-            let most = self.policy.max_failures.expect("it was just there");
-            self.stop_for(format!("{failed} tasks failed, more than {most}"), self.policy.grace);
-        }
-        if self.policy.walltime.is_some_and(|walltime| self.elapsed() >= walltime) {
-            self.stop_for("the walltime is over".to_owned(), Duration::ZERO);
-        }
-        self.bury("died")?;
-        self.listen();
-        Ok(())
-    }
-
-    /// Goes on without the ranks that have died, once their last words are heard.
-    fn bury(&mut self, how: &str) -> Result<()> {
-        for rank in self.transport.failed()? {
-            while let Some((rank, message)) = self.transport.poll()? {
-                self.hear(rank, &message)?;
-            }
-            self.lose(rank, how);
-        }
-        Ok(())
-    }
-
-    /// Sends heartbeats, and gives up ranks that have been silent for too long.
-    fn listen(&mut self) {
-        let elapsed = self.elapsed();
-        self.pulse.look(elapsed);
-        for idx in 1..self.world.len() {
-            if self.dead[idx] {
-                continue;
-            }
-            if self.pulse.is_due(idx, elapsed) && self.outbox[idx].is_empty() {
-                ToWorker::Beat.encode(&mut self.outbox[idx]);
-            }
-            if self.pulse.is_silent(idx, elapsed) {
-                self.lose(Rank::at(idx), "said nothing for too long");
-                self.fence(idx);
-            }
-        }
-    }
-
-    /// Ends a rank that was taken for dead, where that is in reach: it must not go on.
-    fn fence(&self, idx: usize) {
-        let (own, lost) = (&self.world[0], &self.world[idx]);
-        let pid = i32::try_from(lost.pid).ok().and_then(rustix::process::Pid::from_raw);
-        if let Some(pid) = pid.filter(|_| own.host == lost.host) {
-            // It may have died by itself meanwhile.
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-        }
-    }
-
-    /// Goes on without a rank.
-    fn lose(&mut self, rank: Rank, how: &str) {
-        let idx = rank.idx();
-        if std::mem::replace(&mut self.dead[idx], true) || self.ledgers[idx].is_some() {
-            return;
-        }
-        self.transport.forget(rank);
-        self.outbox[idx].clear();
-        let n_held = self.root.on_dead(rank, &mut self.orders);
-        self.stats.count_dead();
-        if let Some(stop) = &mut self.stop {
-            stop.quiet(rank);
-        }
-        let Inventory { pid, host, .. } = &self.world[idx];
-        self.terminal.warn(&format!(
-            "{rank} (pid {pid} on host {host}) {how}; the run goes on without it, {n_held} tasks \
-             that it held go to others"
-        ));
-    }
-
-    /// Starts nothing more, and gives what runs some time.
-    fn stop_for(&mut self, reason: String, grace: Duration) {
-        if self.stop.is_some() {
-            return;
-        }
-        self.root.stop();
-        self.executor.stop();
-        let mut busy = Vec::new();
-        for (idx, outbox) in self.outbox.iter_mut().enumerate() {
-            busy.push(!self.dead[idx]);
-            if idx > 0 && !self.dead[idx] {
-                ToWorker::Stop.encode(outbox);
-            }
-        }
-        let how = resume_hint(&self.output);
-        self.terminal.warn(&format!("stopping: {reason}; {how}"));
-        self.stop = Some(Stop::new(reason, self.elapsed() + grace, busy));
-    }
-
-    /// Statistics in the middle of a run; the ranks' ledgers are not known yet.
-    fn report(&mut self) {
-        let ledger = self.own_ledger();
-        let summary = self.stats.summary(&self.name, &self.world[..1], &[ledger]);
-        self.terminal.tell(&crate::report::interim(&summary));
-    }
-
-    fn own_ledger(&self) -> Ledger {
+    pub(super) fn own_ledger(&self) -> Ledger {
         let mut ledger = self.executor.ledger(now());
         ledger.asleep = self.backoff.asleep.as_secs_f64();
         ledger.communication = ledger.wall - ledger.asleep;
@@ -311,7 +202,7 @@ impl<'a, T: Transport> Leader<'a, T> {
     fn fail(&mut self, task: &Task, error: &TaskError) -> Result<()> {
         let record = self.executor.failure(task, error);
         let status = Status::Failed(error.class);
-        let outcome = Outcome { index: 0, status, nanos: 0, record: &record };
+        let outcome = Outcome { index: 0, status, nanos: 0, again: None, record: &record };
         let heard = Heard { task, rank: Rank::ROOT, outcome };
         self.stats.record(&heard);
         self.results.put(&heard)?;
@@ -330,7 +221,7 @@ impl<'a, T: Transport> Leader<'a, T> {
         Ok(())
     }
 
-    fn hear(&mut self, rank: Rank, message: &[u8]) -> Result<()> {
+    pub(super) fn hear(&mut self, rank: Rank, message: &[u8]) -> Result<()> {
         if self.dead[rank.idx()] {
             // It was taken for dead, and what it held is with others.
             return Ok(());
@@ -435,35 +326,6 @@ impl<'a, T: Transport> Leader<'a, T> {
 
 /// Why a run whose tasks would not have ended in time is not complete.
 const LEFT_OUT: &str = "tasks that would not have ended within the walltime were not started";
-
-/// How to go on later.
-fn resume_hint(output: &Output) -> String {
-    match output {
-        Output::File(_) => {
-            let mut words: Vec<String> = std::env::args().collect();
-            words.retain(|word| word != "--overwrite");
-            if !words.iter().any(|word| word == "--resume") {
-                words.push("--resume".to_owned());
-            }
-            format!("to go on: `{}`", words.join(" "))
-        }
-        Output::Stdout | Output::Lines | Output::None => {
-            "without a results file it cannot be gone on with".to_owned()
-        }
-    }
-}
-
-/// A second signal: the world is ended without waiting for anything.
-#[derive(Debug)]
-pub struct StoppedAtOnce(pub &'static str);
-
-impl std::fmt::Display for StoppedAtOnce {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "stopped at once by {}; what has a record is in the results", self.0)
-    }
-}
-
-impl std::error::Error for StoppedAtOnce {}
 
 /// Puts an order into the outboxes of those it is for.
 fn address(order: Order, outbox: &mut [Vec<u8>]) {

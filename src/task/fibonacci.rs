@@ -24,7 +24,9 @@ use serde::{Deserialize, Serialize};
 use toml::Value as Toml;
 
 use super::items::{self, NumberItems, NumberSource};
-use super::{Context, ErrorClass, Input, Kind, Plan, PlanContext, Pool, Source, TaskError, Work};
+use super::{
+    Context, Done, ErrorClass, Input, Kind, Plan, PlanContext, Pool, Source, TaskError, Work,
+};
 use crate::json;
 
 /// A table that names more tasks than this gathers summaries, unless it says otherwise.
@@ -180,22 +182,27 @@ impl Work for Terms {
         record.extend_from_slice(&self.after_n);
     }
 
-    fn run(&self, input: &Input, context: &Context, record: &mut Vec<u8>) -> Result<(), TaskError> {
+    fn run(
+        &self,
+        input: &Input,
+        context: &Context,
+        record: &mut Vec<u8>,
+    ) -> Result<Done, TaskError> {
         let n = match input {
             Input::Number(n) => *n,
             Input::Text(line) => return Err(items::bad_line(line)),
         };
         if let Some(modulus) = self.options.modulus {
             output::residue(record, term::residue(n, modulus));
-            return Ok(());
+            return Ok(Done::default());
         }
         if let Some(term) = term::small(n) {
             output::small(record, term, self.options.value);
-            return Ok(());
+            return Ok(Done::default());
         }
         memory::check(n, self.options.value, context.memory)
             .map_err(|message| TaskError::new(ErrorClass::Memory, message))?;
         output::large(record, term::large(n), self.options.value);
-        Ok(())
+        Ok(Done::default())
     }
 }

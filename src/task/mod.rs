@@ -153,7 +153,20 @@ pub trait Work: Send + Sync {
     ///
     /// On an error, whatever was appended is dropped by the caller. A panic is caught by the
     /// caller and becomes an error of class [`ErrorClass::Panic`].
-    fn run(&self, input: &Input, context: &Context, record: &mut Vec<u8>) -> Result<(), TaskError>;
+    fn run(
+        &self,
+        input: &Input,
+        context: &Context,
+        record: &mut Vec<u8>,
+    ) -> Result<Done, TaskError>;
+}
+
+/// A task that gave an output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// Whoever gave the output asks to be asked again after so long, zero where no time was
+    /// named. The output counts where nobody does.
+    pub again: Option<Duration>,
 }
 
 /// What a running task may know of its surroundings.
@@ -170,12 +183,14 @@ pub struct TaskError {
     pub class: ErrorClass,
     /// What happened, in one line.
     pub message: String,
+    /// Whoever refused asks to be asked again after so long.
+    pub again: Option<Duration>,
 }
 
 impl TaskError {
     /// An error of `class` that says `message`.
     pub fn new(class: ErrorClass, message: impl Into<String>) -> Self {
-        Self { class, message: message.into() }
+        Self { class, message: message.into(), again: None }
     }
 }
 

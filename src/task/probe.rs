@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::{Context, ErrorClass, Input, Kind, Plan, PlanContext, TaskError, Work, items};
+use super::{Context, Done, ErrorClass, Input, Kind, Plan, PlanContext, TaskError, Work, items};
 use crate::json;
 use options::{Action, Options};
 
@@ -73,7 +73,12 @@ impl Work for Orders {
         }
     }
 
-    fn run(&self, input: &Input, context: &Context, record: &mut Vec<u8>) -> Result<(), TaskError> {
+    fn run(
+        &self,
+        input: &Input,
+        context: &Context,
+        record: &mut Vec<u8>,
+    ) -> Result<Done, TaskError> {
         let n = match input {
             Input::Number(n) => *n,
             Input::Text(line) => return Err(items::bad_line(line)),
@@ -83,15 +88,16 @@ impl Work for Orders {
             Action::Sleep => std::thread::sleep(time),
             Action::Busy => spin(time),
             Action::Output => {
-                return text(bytes, context.memory, record);
+                text(bytes, context.memory, record)?;
+                return Ok(Done::default());
             }
             Action::Fail | Action::Panic | Action::Exit if n % every == 0 => {
-                return break_down(action, n);
+                return Err(break_down(action, n));
             }
             Action::Echo | Action::Fail | Action::Panic | Action::Exit => {}
         }
         echo(n, record);
-        Ok(())
+        Ok(Done::default())
     }
 }
 
@@ -127,14 +133,14 @@ fn spin(time: Duration) {
 }
 
 /// Fails in the way that `action` names.
-fn break_down(action: Action, n: u64) -> Result<(), TaskError> {
+fn break_down(action: Action, n: u64) -> TaskError {
     match action {
         Action::Panic => panic!("`{n}` panics, as its probe was told"),
         // Not `exit`: a rank that crashes runs no handlers, and none of them may hang.
         Action::Exit => std::process::abort(),
         _ => {
             let message = format!("`{n}` fails, as its probe was told");
-            Err(TaskError::new(ErrorClass::Failed, message))
+            TaskError::new(ErrorClass::Failed, message)
         }
     }
 }

@@ -11,9 +11,11 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use ureq::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, LOCATION};
+use ureq::http::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderName, LOCATION, RETRY_AFTER,
+};
 use ureq::http::{Response, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
@@ -23,6 +25,7 @@ use url::Url;
 
 use super::coding::{self, BodyError};
 use super::dns::Cache;
+use super::later;
 use super::roots::Certificates;
 use super::trail::Trail;
 use super::{Error, Failure};
@@ -85,6 +88,9 @@ pub struct Reply {
     pub body: Vec<u8>,
     /// How many redirects led here.
     pub redirects: u32,
+    /// After how long the server asks to be asked again (status 429 or 503); zero where it names
+    /// no time.
+    pub again: Option<Duration>,
 }
 
 /// Fetches addresses; for any number of threads at once.
@@ -150,9 +156,10 @@ impl Client {
             return Ok(Hop::Redirect(location));
         }
         let content_type = header(&response, &CONTENT_TYPE);
+        let again = matches!(status, 429 | 503).then(|| pause(&response));
         let body = self.body(response)?;
         let (url, redirects) = (trail.url.clone(), trail.redirects());
-        Ok(Hop::Reply(Reply { status, url, content_type, body, redirects }))
+        Ok(Hop::Reply(Reply { status, url, content_type, body, redirects, again }))
     }
 
     /// Sends the request, once more if an idle connection turned out to be closed: a server may
@@ -282,6 +289,13 @@ fn now() -> Instant {
 fn header(response: &Response<Body>, name: &HeaderName) -> Option<String> {
     let value = response.headers().get_all(name).iter().next_back()?;
     Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+}
+
+/// How long an answer asks to wait before the next request.
+fn pause(response: &Response<Body>) -> Duration {
+    let after = header(response, &RETRY_AFTER).unwrap_or_default();
+    let date = header(response, &DATE);
+    later::pause(&after, date.as_deref(), SystemTime::now())
 }
 
 /// Whether the other side ended the connection.

@@ -118,6 +118,28 @@ fn any_status_is_an_outcome() {
 }
 
 #[test]
+fn a_server_that_asks_to_come_again_is_heard() {
+    let hint = |answer: Answer| {
+        let site = Site::start([("/", answer)]);
+        let context = Context { memory: 1 << 30 };
+        let url = Input::Text(site.url("/").into());
+        work("urls = []").run(&url, &context, &mut Vec::new()).unwrap().again
+    };
+    let seconds = |n| Some(Duration::from_secs(n));
+    for status in [429, 503] {
+        let answer = html("").status(status);
+        assert_eq!(hint(answer.clone()), seconds(0), "no header: whoever asks chooses the pause");
+        assert_eq!(hint(answer.clone().with("Retry-After", "7")), seconds(7));
+        assert_eq!(hint(answer.clone().with("retry-after", "86400")), seconds(3600));
+        let dated = answer.with("Date", "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(hint(dated.with("Retry-After", "Sun, 06 Nov 1994 08:49:59 GMT")), seconds(22));
+    }
+    for status in [200, 404, 500] {
+        assert_eq!(hint(html("").status(status).with("Retry-After", "7")), None, "{status}");
+    }
+}
+
+#[test]
 fn the_input_is_written_as_a_url() {
     let mut record = b"before ".to_vec();
     let work = work("urls = 'http://h/'");

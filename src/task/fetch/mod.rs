@@ -17,7 +17,7 @@ use url::Url;
 use self::options::{Options, Table};
 use self::page::Reader;
 use super::items::TextItems;
-use super::{Context, ErrorClass, Input, Kind, Plan, PlanContext, Pool, TaskError, Work};
+use super::{Context, Done, ErrorClass, Input, Kind, Plan, PlanContext, Pool, TaskError, Work};
 use crate::web::http::Client;
 use crate::web::{Error, Failure};
 
@@ -108,15 +108,16 @@ impl Work for Fetcher {
         record.extend_from_slice(serde_json::json!({ "url": url }).to_string().as_bytes());
     }
 
-    fn run(&self, input: &Input, _: &Context, record: &mut Vec<u8>) -> Result<(), TaskError> {
+    fn run(&self, input: &Input, _: &Context, record: &mut Vec<u8>) -> Result<Done, TaskError> {
         let invalid = |what: String| TaskError::new(ErrorClass::InvalidInput, what);
         let Input::Text(url) = input else {
             return Err(invalid(format!("a URL is needed, not {input:?}")));
         };
         let url = address(url, None).map_err(|error| invalid(error.to_string()))?;
-        let page = self.reader.read(&self.client.get(&url)?);
+        let reply = self.client.get(&url)?;
+        let page = self.reader.read(&reply);
         serde_json::to_writer(record, &page).expect("a page has only texts, numbers and lists");
-        Ok(())
+        Ok(Done { again: reply.again })
     }
 }
 
