@@ -14,7 +14,7 @@ use rankpool::cli::{self, Cli, Command, InfoArgs, JobArgs};
 use rankpool::inventory::Launcher;
 use rankpool::job::{JobSpec, Output};
 use rankpool::placement::Wanted;
-use rankpool::run::Finished;
+use rankpool::run::{Finished, StoppedAtOnce};
 use rankpool::{report, world};
 
 /// Some task failed.
@@ -33,17 +33,26 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => ExitCode::from(code),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if error.is::<StoppedAtOnce>() => {
+            complain(&error);
+            ExitCode::from(STOPPED_EARLY)
+        }
         // Rank 0 tells, and its code counts; a launcher that sees another rank fail first would
         // end rank 0 before it has told.
         Err(_) if !is_first(&launcher) => ExitCode::SUCCESS,
         Err(error) => {
-            // Errors may quote file names and keys: no control character of theirs gets out.
-            let line = format!("{error:#}").replace(char::is_control, " ");
-            // With standard error closed there is nobody left to tell.
-            let _ = writeln!(io::stderr().lock(), "rankpool: {line}");
+            complain(&error);
             ExitCode::from(COULD_NOT_RUN)
         }
     }
+}
+
+/// Says what went wrong, in one line.
+fn complain(error: &anyhow::Error) {
+    // Errors may quote file names and keys: no control character of theirs gets out.
+    let line = format!("{error:#}").replace(char::is_control, " ");
+    // With standard error closed there is nobody left to tell.
+    let _ = writeln!(io::stderr().lock(), "rankpool: {line}");
 }
 
 fn run(command: &Command, launcher: &Launcher) -> Result<u8> {

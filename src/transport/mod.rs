@@ -4,7 +4,6 @@
 
 pub mod local;
 pub mod mpi;
-mod ulfm;
 
 use anyhow::Result;
 

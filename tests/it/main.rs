@@ -21,6 +21,8 @@ mod readme;
 mod local;
 // Whole jobs on real MPI ranks.
 mod mpirun;
+// Ranks that die, signals, limits: what a run survives and how it ends early.
+mod survival;
 // The rules of the architecture.
 mod tidy;
 // What all of them use.

@@ -1,4 +1,4 @@
-//! Ranks as MPI processes: the only file that names `mpi`.
+//! Ranks as MPI processes: the only folder that names `mpi`.
 //!
 //! Only the thread that started MPI calls it (`MPI_THREAD_FUNNELED`, MPI 4.1 section 11.6).
 //! The collectives are rsmpi's; point to point goes to the C functions, because rsmpi drops
@@ -11,6 +11,8 @@
 //! finalising at the end apart.
 
 #![allow(unsafe_code, reason = "MPI's point-to-point functions are C functions")]
+
+mod ulfm;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ffi::{c_int, c_void};
@@ -25,9 +27,9 @@ use mpi::raw::AsRaw;
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::{Communicator, Root};
 
-use super::ulfm::Ulfm;
 use super::{Library, Transport};
 use crate::message::Rank;
+use ulfm::Ulfm;
 
 /// The largest piece of a message: far below the 2^31-1 that an MPI count can hold, and short
 /// enough that receiving one does not hold up the loop.
