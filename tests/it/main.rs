@@ -1,6 +1,7 @@
 //! The integration tests: one binary, a module a boundary.
 
 #![allow(clippy::unwrap_used, reason = "what a test does not expect is to end it")]
+#![allow(clippy::print_stderr, reason = "a test that cannot run here says why")]
 #![allow(
     clippy::format_push_string,
     clippy::format_collect,

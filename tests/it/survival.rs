@@ -80,7 +80,9 @@ fn rank_0_finishes_alone_when_all_others_are_dead() {
     let job = format!("root_computes = false\nheartbeat = \"4s\"\n{WORK}");
     let mut running = pool.job(&job).args(["--stats", "stats.json"]).start();
     let victims = [pid_of_rank(&mut running, 1), pid_of_rank(&mut running, 2)];
-    victims.iter().for_each(|&victim| signal(victim, Signal::KILL));
+    for victim in victims {
+        signal(victim, Signal::KILL);
+    }
     let (ran, dir) = running.wait();
     ran.code(0);
     check_complete(&dir, WORK_TASKS);
