@@ -7,6 +7,7 @@
 //! **Invariant:** no MPI, no clock, no thread and no file: time comes in as an argument.
 
 mod feed;
+mod median;
 mod ready;
 
 use std::collections::HashMap;
@@ -20,6 +21,7 @@ use crate::message::{self, ChunkId, Outcome, Outcomes, Rank, Task};
 use crate::schedule::{self, LARGEST_HOLD, Schedule, View};
 use crate::task::Pool;
 use feed::Feed;
+use median::Limit;
 use ready::{Assigned, ByCost, Ready};
 
 /// Tasks pulled ahead of need, per pool: within them the longest go first.
@@ -72,6 +74,8 @@ pub struct Root {
     /// Threads of each pool over all workers.
     all_threads: [u32; 2],
     rates: Vec<Rate>,
+    /// By table.
+    limits: Vec<Limit>,
     in_flight: HashMap<ChunkId, InFlight>,
     next_chunk: ChunkId,
     /// Tasks whose outcome has been heard.
@@ -133,6 +137,7 @@ impl Root {
     /// The tasks of `tables`, to be handed out as `config` says.
     pub fn new(config: Config, tables: Vec<Table>) -> Self {
         let rates = vec![Rate::default(); tables.len()];
+        let limits = tables.iter().map(|table| Limit::new(table.limit)).collect();
         let feed = Feed::new(tables, config.ordered);
         let ready = POOLS.map(|pool| ready_queue(&config, feed.remaining(pool), pool));
         Self {
@@ -143,6 +148,7 @@ impl Root {
             feed,
             ready,
             rates,
+            limits,
             in_flight: HashMap::new(),
             next_chunk: 0,
             n_done: 0,
@@ -193,6 +199,7 @@ impl Root {
             worker.seconds[chunk.pool] -= *seconds;
             self.n_done += 1;
             self.rates[usize::from(task.table)].measure(task.cost, outcome.nanos as f64 * 1e-9);
+            self.limits[usize::from(task.table)].measure(outcome.status, outcome.nanos);
             heard(Heard { task, rank, outcome })?;
         }
         if chunk.n_left == 0 {
@@ -287,7 +294,8 @@ impl Root {
             if self.ready[pool].len() == 0 {
                 self.refill(pool, now)?;
             }
-            let Some(task) = self.ready[pool].pop(rank) else { break };
+            let Some(mut task) = self.ready[pool].pop(rank) else { break };
+            task.limit = self.limits[usize::from(task.table)].get();
             let expected = self.expected_seconds(&task);
             seconds += expected;
             tasks.push((task, expected, false));

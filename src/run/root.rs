@@ -14,7 +14,7 @@ use crate::placement::{self, Placement, Share, Wanted};
 use crate::root::{Config, Order, Root, Table};
 use crate::sink::{Lines, Results, StatsFile, Terminal};
 use crate::stats::{Stats, Summary};
-use crate::task::Pool;
+use crate::task::{Plan, Pool, TimeLimit};
 use crate::transport::Transport;
 
 /// How long rank 0 waits for the workers' ledgers once every outcome is there.
@@ -78,6 +78,7 @@ impl Prepared {
             kind: table.kind.name().to_owned(),
             options: table.plan.options.clone(),
             pool: table.plan.pool,
+            limit: table.plan.limit.and_then(TimeLimit::fixed),
         };
         let setup = Setup {
             tables: tables.iter().map(table_setup).collect(),
@@ -90,7 +91,8 @@ impl Prepared {
         let kinds: Vec<_> = tables.iter().map(|table| table.kind).collect();
         let names: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
         let tables = tables.into_iter().map(|table| table.plan);
-        let tables = tables.map(|plan| Table { source: plan.source, pool: plan.pool }).collect();
+        let table = |plan: Plan| Table { source: plan.source, pool: plan.pool, limit: plan.limit };
+        let tables = tables.map(table).collect();
         Ok(Self {
             root: Root::new(config(&settings, &setup, &shares), tables),
             stats: Stats::new(&names, world.len()),

@@ -1,7 +1,7 @@
 //! How a world agrees on a job: collectives in which every rank takes part.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,7 @@ pub(super) struct TableSetup {
     pub(super) kind: String,
     pub(super) options: String,
     pub(super) pool: Pool,
+    pub(super) limit: Option<Duration>,
 }
 
 impl Setup {
@@ -38,7 +39,7 @@ impl Setup {
     pub(super) fn executor(&self, own: &Inventory, share: Share, now: Instant) -> Result<Executor> {
         let tables = self.tables.iter();
         let tables = tables
-            .map(|table| executor::table(&table.kind, &table.options, table.pool))
+            .map(|table| executor::table(&table.kind, &table.options, table.pool, table.limit))
             .collect::<Result<_>>()?;
         let config = executor::Config {
             rank: own.rank,
