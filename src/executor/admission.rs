@@ -42,6 +42,10 @@ pub(super) struct Room(u64);
 impl Room {
     /// Of what needs next to nothing.
     const UNCOUNTED: Self = Self(0);
+
+    fn give_up(self) -> u64 {
+        self.0
+    }
 }
 
 impl<T> Admission<T> {
@@ -72,7 +76,10 @@ impl<T> Admission<T> {
 
     /// Gives a task's room back; `start` gets each of those put aside that has room now.
     pub(super) fn leave(&self, room: Room, mut start: impl FnMut(Room, T)) {
-        let Room(footprint @ 1..) = room else { return };
+        let footprint = room.give_up();
+        if footprint == 0 {
+            return;
+        }
         let mut claims = self.claims();
         claims.used -= footprint;
         while let Some(&(need, _)) = claims.aside.front()

@@ -93,11 +93,12 @@ impl Work for Orders {
         };
         let Options { action, time, every, bytes, slower, again, .. } = self.0;
         let time = if n % every == 0 { time.saturating_mul(slower) } else { time };
+        fits(self.footprint(input), context.memory)?;
         match action {
             Action::Sleep => sleep(time, context)?,
             Action::Busy => spin(time, context)?,
             Action::Output => {
-                text(bytes, context.memory, record)?;
+                text(bytes, record);
                 return Ok(Done::default());
             }
             Action::Fail | Action::Panic | Action::Exit if n % every == 0 => {
@@ -117,19 +118,21 @@ fn echo(n: u64, record: &mut Vec<u8>) {
     record.push(b'}');
 }
 
-/// `{"text":"xxx"}`, with a text of `bytes` letters.
-fn text(bytes: u64, memory: u64, record: &mut Vec<u8>) -> Result<(), TaskError> {
-    if bytes > memory {
-        let message = format!(
-            "a text of {bytes} bytes does not fit; this rank may use {memory}: raise `memory`"
-        );
-        return Err(TaskError::new(ErrorClass::Memory, message));
+/// Refuses what needs more memory than there is.
+fn fits(bytes: u64, memory: u64) -> Result<(), TaskError> {
+    if bytes <= memory {
+        return Ok(());
     }
+    let message = format!("{bytes} bytes do not fit; this rank may use {memory}: raise `memory`");
+    Err(TaskError::new(ErrorClass::Memory, message))
+}
+
+/// `{"text":"xxx"}`, with a text of `bytes` letters.
+fn text(bytes: u64, record: &mut Vec<u8>) {
     record.extend_from_slice(b"{\"text\":\"");
     let letters = std::iter::repeat_n(b'x', usize::try_from(bytes).unwrap_or(usize::MAX));
     record.extend(letters);
     record.extend_from_slice(b"\"}");
-    Ok(())
 }
 
 /// Waits, up to the limit.

@@ -14,6 +14,7 @@ mod cli;
 mod fetch;
 mod site;
 // Whole jobs, with ranks as threads.
+mod limits;
 mod local;
 // Whole jobs on real MPI ranks.
 mod mpirun;
