@@ -7,7 +7,7 @@ use super::ledger::Clock;
 use super::{Shared, Table, panics};
 use crate::json;
 use crate::message::{ChunkId, OutcomesBuilder, Status, Task};
-use crate::task::{self, Done, ErrorClass, Pool, TaskError};
+use crate::task::{self, Context, Deadline, Done, ErrorClass, Pool, TaskError};
 
 /// Outcomes leave when they are so old, so that they are written as they arrive …
 const OLDEST: Duration = Duration::from_millis(5);
@@ -51,7 +51,10 @@ impl<'a> Batch<'a> {
         record.extend_from_slice(b",\"status\":\"ok\",\"output\":");
         let started = now();
         self.clock.begin(started - self.now, started);
-        let result = run_caught(table, task, self.shared, record);
+        let limit = task.limit.or(table.limit);
+        let deadline = limit.map(|limit| Deadline::new(started, limit));
+        let context = Context { memory: self.shared.config.memory, deadline };
+        let result = run_caught(table, task, &context, record);
         let ended = now();
         self.clock.end(ended - started);
         self.now = ended;
@@ -150,10 +153,10 @@ fn now() -> Instant {
 fn run_caught(
     table: &Table,
     task: &Task,
-    shared: &Shared,
+    context: &Context,
     record: &mut Vec<u8>,
 ) -> Result<Done, TaskError> {
-    let run = AssertUnwindSafe(|| table.work.run(&task.input, &shared.context, record));
+    let run = AssertUnwindSafe(|| table.work.run(&task.input, context, record));
     catch_unwind(run).unwrap_or_else(|panic| {
         Err(TaskError::new(ErrorClass::Panic, panics::message(panic.as_ref())))
     })

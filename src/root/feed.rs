@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use crate::message::Task;
-use crate::task::{Next, Pool, Source};
+use crate::task::{Next, Pool, Source, TimeLimit};
 
 /// One `[[task]]` table as rank 0 sees it.
 pub struct Table {
@@ -13,6 +13,8 @@ pub struct Table {
     pub source: Box<dyn Source>,
     /// The pool they run in.
     pub pool: Pool,
+    /// How long its tasks may run.
+    pub limit: Option<TimeLimit>,
 }
 
 impl std::fmt::Debug for Table {

@@ -10,6 +10,7 @@ mod again;
 mod deaths;
 mod feed;
 mod flight;
+mod median;
 mod ready;
 
 use std::time::Duration;
@@ -25,6 +26,7 @@ use crate::task::{Pool, TaskError};
 use again::Again;
 use feed::Feed;
 use flight::{Flights, Out, Rate, Worker};
+use median::Limit;
 use ready::{Assigned, ByCost, Ready};
 
 /// Tasks pulled ahead of need, per pool: within them the longest go first.
@@ -86,6 +88,8 @@ pub struct Root {
     /// Threads of each pool over all workers.
     all_threads: [u32; 2],
     rates: Vec<Rate>,
+    /// By table.
+    limits: Vec<Limit>,
     in_flight: Flights,
     again: Again,
     /// Tasks whose outcome has been heard.
@@ -103,6 +107,7 @@ impl Root {
     /// The tasks of `tables`, to be handed out as `config` says.
     pub fn new(config: Config, tables: Vec<Table>) -> Self {
         let rates = vec![Rate::default(); tables.len()];
+        let limits = tables.iter().map(|table| Limit::new(table.limit)).collect();
         let feed = Feed::new(tables, config.ordered);
         let ready = POOLS.map(|pool| ready_queue(&config, feed.remaining(pool), pool));
         Self {
@@ -113,6 +118,7 @@ impl Root {
             feed,
             ready,
             rates,
+            limits,
             in_flight: Flights::default(),
             again: Again::default(),
             n_done: 0,
@@ -179,6 +185,7 @@ impl Root {
             }
             self.n_done += 1;
             self.rates[usize::from(task.table)].measure(task.cost, outcome.nanos as f64 * 1e-9);
+            self.limits[usize::from(task.table)].measure(outcome.status, outcome.nanos);
             heard(Heard { task, rank, outcome })?;
         }
         if chunk.n_left == 0 {
@@ -293,13 +300,14 @@ impl Root {
             if self.ready[pool].len() == 0 {
                 self.refill(pool, now)?;
             }
-            let Some(task) = self.ready[pool].pop(rank) else { break };
+            let Some(mut task) = self.ready[pool].pop(rank) else { break };
             if task.is_to_avoid(rank, now)
                 && self.all_threads[pool] > self.config.threads[rank.idx()][pool]
             {
                 self.again.keep(now + ASK_ANOTHER, pool, task);
                 continue;
             }
+            task.limit = self.limits[usize::from(task.table)].get();
             let expected = self.expected_seconds(&task);
             if !self.fits(rank, pool, seconds + expected, now) {
                 self.n_left_out += 1;

@@ -32,7 +32,7 @@ impl Source for Numbers {
 
 fn table(n: u64, costs: &[f32], pool: Pool) -> Table {
     let source = Numbers { next: 0, n, costs: costs.to_vec(), tells_remaining: true };
-    Table { source: Box::new(source), pool }
+    Table { source: Box::new(source), pool, limit: None }
 }
 
 fn config(schedule: Schedule, ordered: bool, threads: Vec<[u32; 2]>) -> Config {
@@ -230,6 +230,7 @@ proptest! {
         let tables = sizes.iter().map(|&(n, io, tells_remaining)| Table {
             source: Box::new(Numbers { next: 0, n, costs: costs.clone(), tells_remaining }),
             pool: if io { Pool::Io } else { Pool::Cpu },
+            limit: None,
         });
         let schedule = schedule.parse().unwrap();
         let mut root = Root::new(config(schedule, ordered, threads), tables.collect());

@@ -10,7 +10,7 @@ use crate::policy::Policy;
 use crate::root::{Config, Root, Table};
 use crate::sink::{Lines, Results, StatsFile, Terminal};
 use crate::stats::Stats;
-use crate::task::Pool;
+use crate::task::{Plan, Pool, TimeLimit};
 
 /// Tables of up to so many tasks get a line a task on the terminal.
 const SMALL_TABLE: u64 = 20;
@@ -44,6 +44,7 @@ impl Prepared {
             kind: table.kind.name().to_owned(),
             options: table.plan.options.clone(),
             pool: table.plan.pool,
+            limit: table.plan.limit.and_then(TimeLimit::fixed),
         };
         let setup = Setup {
             tables: tables.iter().map(table_setup).collect(),
@@ -57,7 +58,8 @@ impl Prepared {
         let kinds: Vec<_> = tables.iter().map(|table| table.kind).collect();
         let names: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
         let tables = tables.into_iter().map(|table| table.plan);
-        let tables = tables.map(|plan| Table { source: plan.source, pool: plan.pool }).collect();
+        let table = |plan: Plan| Table { source: plan.source, pool: plan.pool, limit: plan.limit };
+        let tables = tables.map(table).collect();
         Ok(Self {
             root: Root::new(config(&settings, &setup, &shares), tables),
             stats: Stats::new(&names, world.len()),

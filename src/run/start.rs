@@ -29,6 +29,7 @@ pub(super) struct TableSetup {
     pub(super) kind: String,
     pub(super) options: String,
     pub(super) pool: Pool,
+    pub(super) limit: Option<Duration>,
 }
 
 impl Setup {
@@ -40,7 +41,7 @@ impl Setup {
     pub(super) fn executor(&self, own: &Inventory, share: Share, now: Instant) -> Result<Executor> {
         let tables = self.tables.iter();
         let tables = tables
-            .map(|table| executor::table(&table.kind, &table.options, table.pool))
+            .map(|table| executor::table(&table.kind, &table.options, table.pool, table.limit))
             .collect::<Result<_>>()?;
         let config = executor::Config {
             rank: own.rank,

@@ -35,7 +35,7 @@ fn work(table: &str) -> Box<dyn Work> {
 
 fn run(work: &dyn Work, input: &str) -> Result<Value, TaskError> {
     let mut record = Vec::new();
-    work.run(&Input::Text(input.into()), &Context { memory: 1 << 30 }, &mut record)?;
+    work.run(&Input::Text(input.into()), &Context::new(1 << 30), &mut record)?;
     Ok(serde_json::from_slice(&record).unwrap())
 }
 
@@ -121,7 +121,7 @@ fn any_status_is_an_outcome() {
 fn a_server_that_asks_to_come_again_is_heard() {
     let hint = |answer: Answer| {
         let site = Site::start([("/", answer)]);
-        let context = Context { memory: 1 << 30 };
+        let context = Context::new(1 << 30);
         let url = Input::Text(site.url("/").into());
         work("urls = []").run(&url, &context, &mut Vec::new()).unwrap().again
     };
@@ -656,7 +656,7 @@ fn what_is_no_address_is_an_invalid_input() {
     for input in ["", "not a url", "/relative", "ftp://h/", "http://"] {
         fails(run(&*work, input), ErrorClass::InvalidInput, &format!("`{input}`"));
     }
-    let number = work.run(&Input::Number(7), &Context { memory: 0 }, &mut Vec::new());
+    let number = work.run(&Input::Number(7), &Context::new(0), &mut Vec::new());
     assert_eq!(number.unwrap_err().class, ErrorClass::InvalidInput);
 }
 

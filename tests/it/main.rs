@@ -19,6 +19,7 @@ mod jobs;
 // README.md.
 mod readme;
 // Whole jobs, with ranks as threads.
+mod limits;
 mod local;
 // Whole jobs on real MPI ranks.
 mod mpirun;

@@ -60,7 +60,10 @@ fn each_library_has_its_room() {
 
 #[test]
 fn only_those_who_may_read_the_clock_do() {
-    only("Instant::now", &["run/mod.rs", "executor/batch.rs", "task/probe", "web/"]);
+    only(
+        "Instant::now",
+        &["run/mod.rs", "executor/batch.rs", "task/limit.rs", "task/probe", "web/"],
+    );
     only("SystemTime::now", &["executor/mod.rs", "web/http.rs"]);
 }
 
