@@ -164,20 +164,28 @@ def start_up(bench):
     def peer():
         bench.futures(1, 1)
 
+    def init():
+        words = [bench.peer_mpirun, "-n", 2, "--bind-to", "none", bench.venv / "bin" / "python", "-c"]
+        command([*words, "from mpi4py import MPI"], bench.peer_env)
+
     def run():
-        taken = {run: [] for run in (true, ours, peer_true, peer)}
+        taken = {run: [] for run in (true, ours, peer_true, peer, init)}
         for _ in range(3):
             for run_one, seconds in taken.items():
                 start = time.perf_counter()
                 run_one()
                 seconds.append(time.perf_counter() - start)
-        alone, with_ours, peer_alone, with_peer = (median(seconds) for seconds in taken.values())
-        return {"ours": with_ours - alone, "mpi4py.futures": with_peer - peer_alone, "mpirun": alone}
+        alone, with_ours, peer_alone, with_peer, with_init = (median(seconds) for seconds in taken.values())
+        peers = {"mpi4py.futures": with_peer - peer_alone, "mpi4py, no task: MPI_Init alone": with_init - peer_alone}
+        return {"ours": with_ours - alone, "mpirun": alone, **peers}
 
     return Group(
         "start-up",
         [run],
-        [Row("start and end, beyond `mpirun -n 2 true`", "ours", "mpi4py.futures", "s", less_is_better=True)],
+        [
+            Row("start and end, beyond `mpirun -n 2 true`", "ours", peer, "s", less_is_better=True)
+            for peer in ("mpi4py.futures", "mpi4py, no task: MPI_Init alone")
+        ],
         [ours, peer],
     )
 
