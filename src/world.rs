@@ -19,15 +19,23 @@ use crate::transport::{Transport, local, mpi};
 /// What a world ends with when a rank fails: the code that mpirun passes on.
 const ABORTED: i32 = 2;
 
-/// Runs a job in this world. Rank 0 alone gets what came of it; `job` is called there only.
-pub fn run(
+/// The MPI library that this binary runs with, such as `Open MPI v5.0.11`; does not start it.
+pub fn library() -> String {
+    mpi::library()
+}
+
+/// Runs a job in this world. On rank 0 alone `job` is called first, and `end` last, with what
+/// came of it: while MPI still runs, because finalising it waits for every other rank. Returns
+/// what `end` does.
+pub fn run<T>(
     launcher: &Launcher,
     job: impl FnOnce() -> Result<JobSpec>,
     warn: impl FnMut(&str),
-) -> Result<Option<run::Finished>> {
+    end: impl FnOnce(Result<run::Finished>) -> T,
+) -> Result<Option<T>> {
     // Read before MPI starts: an error in it needs no other rank.
     let job = job_on_root(launcher, job);
-    in_world(launcher, Part { job, warn })
+    in_world(launcher, Part { job, warn, end })
 }
 
 fn job_on_root(
@@ -48,13 +56,14 @@ trait TakePart {
     fn take_part(self, transport: &mut impl Transport) -> Result<Led<Self::Gained>>;
 }
 
-struct Part<W> {
+struct Part<W, E> {
     job: Option<Result<JobSpec>>,
     warn: W,
+    end: E,
 }
 
-impl<W: FnMut(&str)> TakePart for Part<W> {
-    type Gained = Option<run::Finished>;
+impl<T, W: FnMut(&str), E: FnOnce(Result<run::Finished>) -> T> TakePart for Part<W, E> {
+    type Gained = Option<T>;
 
     fn take_part(self, transport: &mut impl Transport) -> Result<Led<Self::Gained>> {
         if transport.rank() != Rank::ROOT {
@@ -64,10 +73,11 @@ impl<W: FnMut(&str)> TakePart for Part<W> {
         let job = self.job.unwrap_or_else(|| {
             Err(anyhow!("the launcher and MPI do not agree on which process is rank 0"))
         });
-        Ok(match run::lead(transport, job, self.warn)? {
-            Led::Done(finished) => Led::Done(Some(finished)),
-            Led::Refused(error) => Led::Refused(error),
-        })
+        let finished = match run::lead(transport, job, self.warn)? {
+            Led::Done(finished) => Ok(finished),
+            Led::Refused(error) => Err(error),
+        };
+        Ok(Led::Done(Some((self.end)(finished))))
     }
 }
 

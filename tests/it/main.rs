@@ -13,6 +13,8 @@ mod cli;
 // The kind `fetch` against servers on loopback.
 mod fetch;
 mod site;
+// Worlds that `launch` starts and supervises.
+mod launch;
 // Whole jobs, with ranks as threads.
 mod local;
 // Whole jobs on real MPI ranks.
