@@ -37,6 +37,7 @@ fn run(executor: &Executor, limits: &[Option<Duration>]) -> Vec<(Status, Option<
         earlier_attempts: 0,
         occurrence: 0,
         cost: 1.0,
+        history: None,
         limit,
         input: Input::Number(idx as u64),
     };

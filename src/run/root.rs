@@ -16,7 +16,7 @@ use crate::job::{JobSpec, Output};
 use crate::message::{Outcome, Rank, Status, Task, ToRoot, ToWorker};
 use crate::policy::Policy;
 use crate::root::{Heard, Order, Root};
-use crate::sink::{Results, StatsFile, Terminal};
+use crate::sink::{OutputLost, Results, StatsFile, Terminal};
 use crate::stats::{Stats, Summary};
 use crate::task::TaskError;
 use crate::transport::Transport;
@@ -77,6 +77,8 @@ pub(super) struct Leader<'a, T> {
     pub(super) pulse: Pulse,
     pub(super) dead: Vec<bool>,
     pub(super) stop: Option<Stop>,
+    /// Why results cannot be written any more.
+    pub(super) output_lost: Option<String>,
     /// A message for each rank, sent at the end of a turn.
     pub(super) outbox: Vec<Vec<u8>>,
     pub(super) orders: Vec<Order>,
@@ -111,6 +113,7 @@ impl<'a, T: Transport> Leader<'a, T> {
             pulse: Pulse::new(prepared.policy.heartbeat, world.len()),
             dead: vec![false; world.len()],
             stop: None,
+            output_lost: None,
             signals,
             policy: prepared.policy,
             transport,
@@ -137,7 +140,12 @@ impl<'a, T: Transport> Leader<'a, T> {
         self.outbox[1..].iter_mut().for_each(|outbox| ToWorker::Beat.encode(outbox));
         self.send()?;
         while !self.is_over() {
-            self.turn()?;
+            if let Err(error) = self.turn() {
+                match error.downcast::<OutputLost>() {
+                    Ok(lost) => self.lose_output(&lost),
+                    Err(error) => return Err(error),
+                }
+            }
         }
         self.finish()
     }
@@ -165,7 +173,7 @@ impl<'a, T: Transport> Leader<'a, T> {
             idle = false;
         }
         if !idle {
-            self.results.flush()?;
+            self.flush()?;
             if let Some(seq) = self.results.first_missing() {
                 self.root.set_first_unwritten(seq);
             }
@@ -204,9 +212,15 @@ impl<'a, T: Transport> Leader<'a, T> {
         let status = Status::Failed(error.class);
         let outcome = Outcome { index: 0, status, nanos: 0, again: None, record: &record };
         let heard = Heard { task, rank: Rank::ROOT, outcome };
+        let written = self.results.put(&heard).and_then(|()| self.terminal.put(&heard));
+        written.map_err(|error| OutputLost::because(&error))?;
         self.stats.record(&heard);
-        self.results.put(&heard)?;
-        self.terminal.put(&heard)
+        Ok(())
+    }
+
+    /// Gives the kernel what has been heard.
+    fn flush(&mut self) -> Result<()> {
+        self.results.flush().map_err(|error| OutputLost::because(&error).into())
     }
 
     fn pause(&mut self, idle: bool) -> Result<()> {
@@ -216,7 +230,7 @@ impl<'a, T: Transport> Leader<'a, T> {
             std::thread::yield_now();
         } else if let Some(payload) = self.backoff.wait(self.executor.outcomes()) {
             self.hear_outcomes(Rank::ROOT, &payload)?;
-            self.results.flush()?;
+            self.flush()?;
         }
         Ok(())
     }
@@ -249,9 +263,10 @@ impl<'a, T: Transport> Leader<'a, T> {
         let elapsed = self.elapsed();
         let Self { root, stats, results, terminal, .. } = self;
         root.on_outcomes(rank, payload, elapsed, |heard| {
+            let written = results.put(&heard).and_then(|()| terminal.put(&heard));
+            written.map_err(|error| OutputLost::because(&error))?;
             stats.record(&heard);
-            results.put(&heard)?;
-            terminal.put(&heard)
+            Ok(())
         })
     }
 
@@ -284,7 +299,9 @@ impl<'a, T: Transport> Leader<'a, T> {
 
     /// Ends the workers, gathers their ledgers and sums up.
     fn finish(mut self) -> Result<Finished> {
-        self.results.finish()?;
+        if self.output_lost.is_none() {
+            self.results.finish()?;
+        }
         self.terminal.finish();
         self.ledgers[0] = Some(self.own_ledger());
         for (outbox, _) in
@@ -300,7 +317,10 @@ impl<'a, T: Transport> Leader<'a, T> {
             file.write(&summary)?;
         }
         let stopped = self.stop.filter(|_| !self.root.is_done()).map(|stop| stop.reason);
-        let stopped = stopped.or_else(|| self.root.has_left_out().then(|| LEFT_OUT.to_owned()));
+        let stopped = self
+            .output_lost
+            .or(stopped)
+            .or_else(|| self.root.has_left_out().then(|| LEFT_OUT.to_owned()));
         Ok(Finished { summary, output: self.output, quiet: self.quiet, stopped })
     }
 

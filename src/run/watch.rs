@@ -10,6 +10,7 @@ use super::stop::Stop;
 use crate::inventory::Inventory;
 use crate::job::Output;
 use crate::message::{Rank, ToWorker};
+use crate::sink::OutputLost;
 use crate::transport::Transport;
 
 impl<T: Transport> Leader<'_, T> {
@@ -94,6 +95,13 @@ impl<T: Transport> Leader<'_, T> {
             "{rank} (pid {pid} on host {host}) {how}; the run goes on without it, {n_held} tasks \
              that it held go to others"
         ));
+    }
+
+    /// Ends the run where its results cannot be written any more: what runs would be lost.
+    pub(super) fn lose_output(&mut self, lost: &OutputLost) {
+        self.output_lost = Some(lost.to_string());
+        self.stop = None;
+        self.stop_for(lost.to_string(), Duration::ZERO);
     }
 
     /// Starts nothing more, and gives what runs some time.

@@ -18,8 +18,11 @@ mod site;
 mod jobs;
 // README.md.
 mod readme;
-// Whole jobs, with ranks as threads.
+// Worlds that `launch` starts and supervises.
+mod launch;
+// Limits of time and memory.
 mod limits;
+// Whole jobs, with ranks as threads.
 mod local;
 // Whole jobs on real MPI ranks.
 mod mpirun;

@@ -262,3 +262,26 @@ fn no_rank_is_left_behind() {
         pids.iter().all(|pid| !std::path::Path::new(&format!("/proc/{pid}/exe")).exists())
     });
 }
+
+#[test]
+fn a_full_disk_ends_a_run_in_order() {
+    let (ran, _) = rankpool().job(WORK).args(["--output", "/dev/full", "--overwrite"]).run();
+    ran.code(3).says("stopped early: cannot write results to").says("No space left on device");
+    let (ran, _) = mpirun(2).job(WORK).args(["--output", "/dev/full", "--overwrite"]).run();
+    ran.code(3).says("stopped early: cannot write results to");
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_a_run_in_order() {
+    let dir = Dir::new();
+    dir.write("job.toml", WORK);
+    let line = format!("{} run job.toml --output - | head -n 1", env!("CARGO_BIN_EXE_rankpool"));
+    let mut shell = std::process::Command::new("bash");
+    shell.args(["-c", &format!("{line}; echo \"code ${{PIPESTATUS[0]}}\"")]);
+    let output = shell.current_dir(dir.path()).output().unwrap();
+    let (stdout, stderr) = (String::from_utf8(output.stdout), String::from_utf8(output.stderr));
+    let (stdout, stderr) = (stdout.unwrap(), stderr.unwrap());
+    assert_eq!(stdout.lines().count(), 2, "{stdout}");
+    assert!(stdout.ends_with("code 3\n"), "{stdout}\n{stderr}");
+    assert!(stderr.contains("cannot write results to standard output"), "{stderr}");
+}

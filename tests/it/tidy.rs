@@ -55,14 +55,21 @@ fn each_library_has_its_room() {
     only("ureq::", &["web/"]);
     only("clap::", &["cli.rs", "main.rs"]);
     only("indicatif::", &["sink/terminal.rs"]);
-    only("std::fs", &["inventory.rs", "job/", "sink/", "task/items/", "web/"]);
+    only("std::fs", &["inventory.rs", "job/", "launch/", "sink/", "task/items/", "web/"]);
 }
 
 #[test]
 fn only_those_who_may_read_the_clock_do() {
     only(
         "Instant::now",
-        &["run/mod.rs", "executor/batch.rs", "task/limit.rs", "task/probe", "web/"],
+        &[
+            "run/mod.rs",
+            "executor/batch.rs",
+            "launch/mod.rs",
+            "task/limit.rs",
+            "task/probe",
+            "web/",
+        ],
     );
     only("SystemTime::now", &["executor/mod.rs", "web/http.rs"]);
 }
