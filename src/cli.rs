@@ -5,6 +5,7 @@
 //!
 //! **Invariant:** reading the command line starts nothing and touches no file.
 
+use std::ffi::OsString;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -56,6 +57,15 @@ Examples:
   mpirun -n 4 --hostfile hostfile rankpool info
   rankpool info --json";
 
+const LAUNCH_EXAMPLES: &str = "\
+Examples:
+  rankpool launch -n 4 run jobs/demo.toml
+  rankpool launch -n 8 --hostfile hostfile fetch - --output pages.jsonl < urls.txt
+  rankpool launch -n 4 --dry-run run jobs/demo.toml
+
+Starts the mpirun of the MPI that rankpool was built with, and the run again where it died: it
+goes on with the results file. Exit code 3: stopped early, `--resume` goes on.";
+
 /// Not a doc comment, where the brackets would be links.
 const SCHEDULE_HELP: &str =
     "How many tasks go to a rank at a time: static[,N], dynamic[,N], guided[,MIN] or auto";
@@ -87,6 +97,12 @@ pub enum Command {
     /// Show the ranks, their machines and what they have
     #[command(after_help = INFO_EXAMPLES)]
     Info(InfoArgs),
+    /// Start ranks with mpirun, and start them again where they died
+    #[command(after_help = LAUNCH_EXAMPLES)]
+    Launch(LaunchArgs),
+    /// Become mpirun, and end with the `launch` that started this
+    #[command(name = "__tether", hide = true)]
+    Tether(TetherArgs),
 }
 
 /// `rankpool run` and `rankpool check`.
@@ -113,6 +129,7 @@ pub struct Overrides {
 
 /// How a run goes, whatever its tasks are.
 #[derive(Clone, Debug, Default, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches of the command line")]
 #[command(next_help_heading = "The run")]
 pub struct RunOptions {
     /// Where the results go: a file, `-` for standard output, `none` for nowhere
@@ -283,6 +300,41 @@ pub struct InfoArgs {
     /// CPU threads of each rank; default: the rank's share of its node
     #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
     pub threads: Option<NonZeroU32>,
+}
+
+/// `rankpool launch`.
+#[derive(Clone, Debug, Args)]
+pub struct LaunchArgs {
+    /// How many ranks; default: the slots of the hostfile
+    #[arg(short = 'n', long, value_name = "N", value_parser = count)]
+    #[arg(allow_negative_numbers = true)]
+    pub ranks: Option<NonZeroU32>,
+    /// The hosts to start them on, one a line, such as `node1 slots=2`
+    #[arg(long, value_name = "FILE")]
+    pub hostfile: Option<PathBuf>,
+    /// How often to start again when the ranks or mpirun die
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub restarts: u32,
+    /// Print the line that would be run, and do not run it
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The mpirun to use; default: that of the MPI that rankpool was built with
+    #[arg(long, value_name = "PATH")]
+    pub mpirun: Option<PathBuf>,
+    /// What the ranks are to do: `run JOB.toml`, `fib …`, `fetch …` or `info`
+    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true)]
+    #[arg(allow_hyphen_values = true)]
+    pub command: Vec<OsString>,
+}
+
+/// `rankpool __tether`.
+#[derive(Clone, Debug, Args)]
+pub struct TetherArgs {
+    /// Whose end ends this.
+    pub parent: u32,
+    /// The program and its arguments.
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub command: Vec<OsString>,
 }
 
 fn count(text: &str) -> Result<NonZeroU32, String> {

@@ -27,6 +27,7 @@
 //! - [`task`]: the kinds of work, and the seams between a kind and everything else. [`web`]:
 //!   what fetching needs.
 //! - [`sink`]: where outcomes go. [`stats`]: what is counted. [`report`]: statistics as text.
+//! - [`launch`]: starts a world and supervises it, from outside.
 //! - [`json`], [`units`]: small things that many use.
 //!
 //! # A task's way
@@ -59,6 +60,7 @@ pub mod executor;
 pub mod inventory;
 pub mod job;
 pub mod json;
+pub mod launch;
 pub mod message;
 pub mod placement;
 pub mod policy;

@@ -7,50 +7,107 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use clap::Parser as _;
 use clap::error::ErrorKind;
-use rankpool::cli::{self, Cli, Command, InfoArgs, JobArgs};
+use rankpool::cli::{self, Cli, Command, InfoArgs, JobArgs, LaunchArgs};
 use rankpool::inventory::Launcher;
 use rankpool::job::{JobSpec, Output};
+use rankpool::launch::{self, Marks};
 use rankpool::placement::Wanted;
-use rankpool::run::Finished;
+use rankpool::run::{Finished, StoppedAtOnce};
 use rankpool::{report, world};
 
 /// Some task failed.
 const SOME_FAILED: u8 = 1;
 /// The job could not run: usage, job file or environment.
 const COULD_NOT_RUN: u8 = 2;
+/// The run ended early, and can be gone on with.
+const STOPPED_EARLY: u8 = 3;
 
 fn main() -> ExitCode {
     let launcher = Launcher::find(|name| std::env::var(name).ok());
-    let result = match Cli::try_parse() {
-        Ok(cli) => run(&cli.command, &launcher),
-        Err(error) => stopped_by_clap(&error, &launcher),
+    let cli = match Cli::try_parse() {
+        // Before anything that `launch` would take for a sign of rank 0.
+        Ok(Cli { command: Command::Tether(args) }) => {
+            return ExitCode::from(told(launch::tether(args.parent, &args.command), &launcher));
+        }
+        cli => cli,
     };
+    let rank = ThisRank { marks: is_first(&launcher).then(Marks::begin), launcher };
+    let result = match cli {
+        Ok(cli) => run(&cli.command, &rank),
+        Err(error) => stopped_by_clap(&error, &rank.launcher),
+    };
+    ExitCode::from(rank.end(result))
+}
+
+/// This process as its launcher sees it.
+struct ThisRank {
+    launcher: Launcher,
+    /// Rank 0's.
+    marks: Option<Marks>,
+}
+
+impl ThisRank {
+    /// Tells an error, and leaves the exit code for `rankpool launch`.
+    fn end(&self, result: Result<u8>) -> u8 {
+        let code = told(result, &self.launcher);
+        if let Some(marks) = &self.marks {
+            marks.end(code);
+        }
+        code
+    }
+}
+
+/// Tells an error; returns the exit code.
+fn told(result: Result<u8>, launcher: &Launcher) -> u8 {
     match result {
-        Ok(code) => ExitCode::from(code),
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Ok(code) => code,
+        Err(error) if is_broken_pipe(&error) => 0,
+        Err(error) if error.is::<StoppedAtOnce>() => {
+            complain(&error);
+            STOPPED_EARLY
+        }
         // Rank 0 tells, and its code counts; a launcher that sees another rank fail first would
         // end rank 0 before it has told.
-        Err(_) if !is_first(&launcher) => ExitCode::SUCCESS,
+        Err(_) if !is_first(launcher) => 0,
         Err(error) => {
-            // Errors may quote file names and keys: no control character of theirs gets out.
-            let line = format!("{error:#}").replace(char::is_control, " ");
-            // With standard error closed there is nobody left to tell.
-            let _ = writeln!(io::stderr().lock(), "rankpool: {line}");
-            ExitCode::from(COULD_NOT_RUN)
+            complain(&error);
+            COULD_NOT_RUN
         }
     }
 }
 
-fn run(command: &Command, launcher: &Launcher) -> Result<u8> {
+/// Says what went wrong, in one line.
+fn complain(error: &anyhow::Error) {
+    // Errors may quote file names and keys: no control character of theirs gets out.
+    say(&format!("rankpool: {}", format!("{error:#}").replace(char::is_control, " ")));
+}
+
+/// With standard error closed there is nobody left to tell.
+fn say(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+fn run(command: &Command, rank: &ThisRank) -> Result<u8> {
+    let launcher = &rank.launcher;
     match command {
         Command::Check(args) => check(args, launcher),
-        Command::Run(args) => start(launcher, || JobSpec::from_file(&args.job, &args.overrides)),
-        Command::Fib(args) => start(launcher, || JobSpec::from_fib(args)),
-        Command::Fetch(args) => start(launcher, || JobSpec::from_fetch(args)),
+        Command::Run(_) | Command::Fib(_) | Command::Fetch(_) => start(command, rank),
         Command::Info(args) => info(launcher, *args),
+        Command::Launch(args) => launch(args, launcher),
+        Command::Tether(_) => bail!("`__tether` is for `launch` alone"),
+    }
+}
+
+/// The job of a command that has one.
+fn job(command: &Command) -> Result<JobSpec> {
+    match command {
+        Command::Run(args) => JobSpec::from_file(&args.job, &args.overrides),
+        Command::Fib(args) => JobSpec::from_fib(args),
+        Command::Fetch(args) => JobSpec::from_fetch(args),
+        _ => bail!("`launch` starts `run`, `fib`, `fetch` or `info`"),
     }
 }
 
@@ -62,15 +119,52 @@ fn check(args: &JobArgs, launcher: &Launcher) -> Result<u8> {
     Ok(0)
 }
 
-fn start(launcher: &Launcher, job: impl FnOnce() -> Result<JobSpec>) -> Result<u8> {
+fn start(command: &Command, rank: &ThisRank) -> Result<u8> {
     let warn = |warning: &str| eprintln!("rankpool: warning: {warning}");
-    match world::run(launcher, job, warn)? {
-        None => Ok(0),
-        Some(finished) => {
+    let end = |finished: Result<Finished>| {
+        rank.end(finished.and_then(|finished| {
             tell(&finished)?;
-            Ok(if finished.summary.has_failed() { SOME_FAILED } else { 0 })
-        }
+            Ok(match &finished.stopped {
+                Some(_) => STOPPED_EARLY,
+                None if finished.summary.has_failed() => SOME_FAILED,
+                None => 0,
+            })
+        }))
+    };
+    Ok(world::run(&rank.launcher, || job(command), warn, end)?.unwrap_or(0))
+}
+
+fn launch(args: &LaunchArgs, launcher: &Launcher) -> Result<u8> {
+    if let Some((ranks, name)) = launcher.ranks.filter(|_| launcher.rank.is_some()) {
+        // An interactive shell of Slurm is a step of one task, from which mpirun starts more.
+        ensure!(
+            ranks == 1 && name == "srun",
+            "this is a rank already, started by {name}; `launch` starts mpirun by itself"
+        );
     }
+    let words = std::iter::once("rankpool".into()).chain(args.command.iter().cloned());
+    let command = match Cli::try_parse_from(words) {
+        Ok(cli) => cli.command,
+        Err(error) => return stopped_by_clap(&error, launcher),
+    };
+    let results = match &command {
+        Command::Info(_) => Err("it has no results to go on with"),
+        command => job(command)?.results_to_resume(),
+    };
+    let launch = launch::Launch {
+        ranks: args.ranks,
+        hostfile: args.hostfile.clone(),
+        restarts: args.restarts,
+        mpirun: args.mpirun.clone(),
+        library: world::library(),
+        command: args.command.clone(),
+        results,
+    };
+    if args.dry_run {
+        writeln!(io::stdout().lock(), "{}", launch::dry_run(&launch)?)?;
+        return Ok(0);
+    }
+    launch::run(&launch, &mut say)
 }
 
 /// The statistics, and where the results are.
@@ -84,16 +178,18 @@ fn tell(finished: &Finished) -> Result<()> {
     if let Output::File(path) = &finished.output {
         let name = path.display();
         writeln!(text, "results: {name}")?;
-        match finished.summary.unnamed {
-            0 => {}
-            1 => {
-                writeln!(text, "1 record in {name} belongs to a task that the job no longer names")?
-            }
-            n => writeln!(
-                text,
-                "{n} records in {name} belong to tasks that the job no longer names"
-            )?,
+        let n = finished.summary.unnamed;
+        if n > 0 {
+            let (records, tasks) = if n == 1 {
+                ("record", "belongs to a task")
+            } else {
+                ("records", "belong to tasks")
+            };
+            writeln!(text, "{n} {records} in {name} {tasks} that the job no longer names")?;
         }
+    }
+    if let Some(reason) = &finished.stopped {
+        writeln!(text, "stopped early: {reason}")?;
     }
     match finished.output {
         Output::Stdout => io::stderr().lock().write_all(text.as_bytes())?,

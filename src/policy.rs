@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
+use crate::message::{Outcome, Status, Task};
 use crate::task::{ErrorClass, Pool};
 use crate::units;
 
@@ -212,6 +213,34 @@ pub struct Policy {
     pub walltime: Option<Duration>,
     /// A rank that says nothing for so long is taken for dead.
     pub heartbeat: Duration,
+}
+
+/// Another attempt that a task gets.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pause {
+    /// After so long.
+    pub pause: Duration,
+    /// Whether another rank is to try first.
+    pub other_rank: bool,
+}
+
+impl Policy {
+    /// Whether a task that ended like this is tried again.
+    pub fn retry(&self, task: &Task, pool: Pool, outcome: &Outcome<'_>) -> Option<Pause> {
+        let class = match (outcome.status, outcome.again) {
+            (Status::Failed(class), _) => class,
+            // An answer that counts unless there are retries left.
+            (Status::Ok, Some(_)) => ErrorClass::Unavailable,
+            (Status::Ok, None) => return None,
+        };
+        let retry = self.retries.of(class, pool);
+        // Ranks that died say nothing about the task itself.
+        let tried = task.earlier_attempts - task.crashes() + 1;
+        (tried <= retry.retries).then(|| Pause {
+            pause: retry.pause(tried, task.seq).max(outcome.again.unwrap_or_default()),
+            other_rank: retry.other_rank,
+        })
+    }
 }
 
 impl Default for Policy {

@@ -40,7 +40,7 @@ pub const LARGEST_HOLD: u32 = 65_536;
 /// What a chunk of `auto` is worth, in seconds of all of the rank's threads.
 const CHUNK_SECONDS: f64 = 0.02;
 /// What a rank holds so that a round trip to rank 0 never leaves it without work.
-const HOLD_SECONDS: f64 = 0.04;
+const HOLD_SECONDS: f64 = 0.1;
 /// From here on a round trip is below one per cent of a task, and a task held in advance would
 /// rather be run by whoever is free first.
 const LONG_TASK_SECONDS: f64 = 0.2;

@@ -21,6 +21,7 @@ pub struct Stats {
     kind_of_table: Vec<usize>,
     ranks: Vec<Rank>,
     attempts: u64,
+    dead_ranks: u64,
 }
 
 #[derive(Debug)]
@@ -50,6 +51,7 @@ impl Stats {
             kind_of_table: Vec::new(),
             ranks: vec![Rank::default(); n_ranks],
             attempts: 0,
+            dead_ranks: 0,
         };
         for &name in kinds {
             let known = stats.kinds.iter().position(|kind| kind.name == name);
@@ -77,6 +79,11 @@ impl Stats {
         self.attempts += u64::from(heard.task.earlier_attempts) + 1;
     }
 
+    /// Counts a rank that died.
+    pub fn count_dead(&mut self) {
+        self.dead_ranks += 1;
+    }
+
     /// Tasks that failed.
     pub fn n_failed(&self) -> u64 {
         self.kinds.iter().map(Kind::n_failed).sum()
@@ -98,6 +105,7 @@ impl Stats {
             resumed: 0,
             resumed_failed: 0,
             unnamed: 0,
+            dead_ranks: self.dead_ranks,
             wall_seconds: wall,
             tasks_per_second: per(tasks as f64, wall),
             dispatch_seconds_per_task: per(dispatch, tasks as f64),
@@ -189,6 +197,8 @@ pub struct Summary {
     pub resumed_failed: u64,
     /// Records in the results file of tasks that the job no longer names.
     pub unnamed: u64,
+    /// Ranks that died before the end.
+    pub dead_ranks: u64,
     /// From the first task handed out to the last outcome gathered.
     pub wall_seconds: f64,
     /// Over that time.

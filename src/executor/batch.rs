@@ -7,7 +7,7 @@ use super::ledger::Clock;
 use super::{Shared, Table, panics};
 use crate::json;
 use crate::message::{ChunkId, OutcomesBuilder, Status, Task};
-use crate::task::{self, ErrorClass, Pool, TaskError};
+use crate::task::{self, Context, Deadline, Done, ErrorClass, Pool, TaskError};
 
 /// Outcomes leave when they are so old, so that they are written as they arrive …
 const OLDEST: Duration = Duration::from_millis(5);
@@ -51,16 +51,19 @@ impl<'a> Batch<'a> {
         record.extend_from_slice(b",\"status\":\"ok\",\"output\":");
         let started = now();
         self.clock.begin(started - self.now, started);
-        let result = run_caught(table, task, self.shared, record);
+        let limit = task.limit.or(table.limit);
+        let deadline = limit.map(|limit| Deadline::new(started, limit));
+        let context = Context { memory: self.shared.config.memory, deadline };
+        let result = run_caught(table, task, &context, record);
         let ended = now();
         self.clock.end(ended - started);
         self.now = ended;
-        let status = match result {
-            Ok(()) => Status::Ok,
+        let (status, again) = match result {
+            Ok(done) => (Status::Ok, done.again),
             Err(error) => {
                 record.truncate(opened.input_end);
                 put_error(record, &error);
-                Status::Failed(error.class)
+                (Status::Failed(error.class), error.again)
             }
         };
         if status == Status::Ok && !self.shared.config.records {
@@ -71,7 +74,7 @@ impl<'a> Batch<'a> {
             self.close_record(task, started, ended);
         }
         let nanos = u64::try_from((ended - started).as_nanos()).unwrap_or(u64::MAX);
-        self.outcomes.end(index, status, nanos);
+        self.outcomes.end(index, status, nanos, again);
         if ended - self.opened >= OLDEST || self.outcomes.size() >= LARGEST {
             self.flush();
         }
@@ -79,28 +82,9 @@ impl<'a> Batch<'a> {
 
     /// Who ran the task and when: what follows the output.
     fn close_record(&mut self, task: &Task, started: Instant, ended: Instant) {
-        let Shared { config, pid, started: (instant, system), .. } = self.shared;
-        let start = (*system + (started - *instant)).duration_since(std::time::UNIX_EPOCH);
-        let micros = start.unwrap_or_default().as_micros();
-        let nanos = (ended - started).as_nanos();
-        let record = self.outcomes.record();
-        record.extend_from_slice(b",\"attempts\":");
-        json::put_number(record, u64::from(task.earlier_attempts) + 1);
-        record.extend_from_slice(b",\"rank\":");
-        json::put_number(record, u64::from(config.rank));
-        record.extend_from_slice(b",\"host\":");
-        json::put_text(record, &config.host);
-        record.extend_from_slice(b",\"pid\":");
-        json::put_number(record, u64::from(*pid));
-        record.extend_from_slice(b",\"thread\":");
-        json::put_number(record, self.thread as u64);
-        record.extend_from_slice(b",\"start\":");
-        json::put_fixed(record, micros, 6);
-        record.extend_from_slice(b",\"seconds\":");
-        json::put_fixed(record, nanos, 9);
-        record.extend_from_slice(b"}\n");
+        let ran = Ran { thread: self.thread, started, nanos: (ended - started).as_nanos() };
+        ran.close_record(self.shared, self.outcomes.record(), task);
     }
-
     fn flush(&mut self) {
         let full = std::mem::replace(&mut self.outcomes, OutcomesBuilder::new(self.chunk));
         self.opened = self.now;
@@ -118,6 +102,48 @@ impl<'a> Batch<'a> {
     }
 }
 
+/// Where and when a task ran.
+struct Ran {
+    thread: usize,
+    started: Instant,
+    nanos: u128,
+}
+
+impl Ran {
+    fn close_record(&self, shared: &Shared, record: &mut Vec<u8>, task: &Task) {
+        let Shared { config, pid, started: (instant, system), .. } = shared;
+        let start = (*system + (self.started - *instant)).duration_since(std::time::UNIX_EPOCH);
+        let micros = start.unwrap_or_default().as_micros();
+        record.extend_from_slice(b",\"attempts\":");
+        json::put_number(record, u64::from(task.earlier_attempts) + 1);
+        record.extend_from_slice(b",\"rank\":");
+        json::put_number(record, u64::from(config.rank));
+        record.extend_from_slice(b",\"host\":");
+        json::put_text(record, &config.host);
+        record.extend_from_slice(b",\"pid\":");
+        json::put_number(record, u64::from(*pid));
+        record.extend_from_slice(b",\"thread\":");
+        json::put_number(record, self.thread as u64);
+        record.extend_from_slice(b",\"start\":");
+        json::put_fixed(record, micros, 6);
+        record.extend_from_slice(b",\"seconds\":");
+        json::put_fixed(record, self.nanos, 9);
+        record.extend_from_slice(b"}\n");
+    }
+}
+
+/// The record of a task that fails without having run here.
+pub(super) fn failure(shared: &Shared, task: &Task, error: &TaskError) -> Vec<u8> {
+    let table = &shared.tables[usize::from(task.table)];
+    let mut record = Vec::new();
+    let opened = Opened::open(&mut record, task, table);
+    put_error(&mut record, error);
+    opened.put_id(&mut record, task, table);
+    let ran = Ran { thread: 0, started: now(), nanos: 0 };
+    ran.close_record(shared, &mut record, task);
+    record
+}
+
 /// Now, for measuring how long tasks take.
 #[allow(clippy::disallowed_methods, reason = "an executor measures its tasks")]
 fn now() -> Instant {
@@ -127,10 +153,10 @@ fn now() -> Instant {
 fn run_caught(
     table: &Table,
     task: &Task,
-    shared: &Shared,
+    context: &Context,
     record: &mut Vec<u8>,
-) -> Result<(), TaskError> {
-    let run = AssertUnwindSafe(|| table.work.run(&task.input, &shared.context, record));
+) -> Result<Done, TaskError> {
+    let run = AssertUnwindSafe(|| table.work.run(&task.input, context, record));
     catch_unwind(run).unwrap_or_else(|panic| {
         Err(TaskError::new(ErrorClass::Panic, panics::message(panic.as_ref())))
     })

@@ -100,6 +100,7 @@ fn seconds(nanos: u64) -> f64 {
 /// The clocks of a rank's threads.
 #[derive(Debug)]
 pub(super) struct Clocks {
+    threads: u32,
     cpu: Vec<Clock>,
     io: Vec<Clock>,
     started: Instant,
@@ -109,9 +110,10 @@ pub(super) struct Clocks {
 
 impl Clocks {
     pub(super) fn new(threads: u32, io_threads: u32, started: Instant) -> Self {
+        // A rank without threads has one in reserve, as its pool has.
         let clocks = |n| (0..n).map(|_| Clock { started: Some(started), ..Clock::default() });
-        let (cpu, io) = (clocks(threads).collect(), clocks(io_threads).collect());
-        Self { cpu, io, started, drained: Mutex::new(None) }
+        let (cpu, io) = (clocks(threads.max(1)).collect(), clocks(io_threads).collect());
+        Self { threads, cpu, io, started, drained: Mutex::new(None) }
     }
 
     pub(super) fn clock(&self, pool: Pool, thread: usize) -> &Clock {
@@ -139,12 +141,13 @@ impl Clocks {
     pub(super) fn ledger(&self, now: Instant) -> Ledger {
         let wall = (now - self.started).as_secs_f64();
         let (compute, overhead) = (self.compute(now), self.overhead());
-        let n_threads = self.cpu.len() as f64;
+        let threads = if compute > 0.0 { self.threads.max(1) } else { self.threads };
+        let n_threads = f64::from(threads);
         let drained = *self.drained.lock().expect("no holder panics");
         let (at, busy) = drained.unwrap_or((wall, compute + overhead));
         Ledger {
             wall,
-            threads: u32::try_from(self.cpu.len()).expect("made from a u32"),
+            threads,
             compute,
             overhead,
             waiting: n_threads * at - busy,

@@ -4,15 +4,18 @@
 //! A chunk is shared by a pool's threads, each taking the next few tasks when it is free; the
 //! outcomes leave in batches of some milliseconds, already formatted as records.
 //!
+//! A task that needs more memory than others leave it is put aside until they end.
+//!
 //! **Invariant:** talks to no other rank; outcomes leave through a channel.
 
+mod admission;
 mod batch;
 mod ledger;
 mod panics;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Instant, SystemTime};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result};
 use crossbeam_channel::{Receiver, Sender, unbounded};
@@ -21,7 +24,8 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 pub use ledger::Ledger;
 
 use crate::message::{self, ChunkId, Task};
-use crate::task::{self, Context, Pool, Work};
+use crate::task::{self, Pool, TaskError, Work};
+use admission::{Admission, Room};
 use batch::Batch;
 use ledger::Clocks;
 
@@ -36,6 +40,8 @@ pub struct Table {
     pub work: Box<dyn Work>,
     /// Where they run.
     pub pool: Pool,
+    /// How long each may run.
+    pub limit: Option<Duration>,
 }
 
 impl std::fmt::Debug for Table {
@@ -63,8 +69,6 @@ pub struct Config {
 
 /// A rank's pools at work.
 pub struct Executor {
-    cpu: ThreadPool,
-    io: Option<ThreadPool>,
     shared: Arc<Shared>,
     outcomes: Receiver<Vec<u8>>,
 }
@@ -72,13 +76,19 @@ pub struct Executor {
 /// What all threads of a rank share.
 struct Shared {
     config: Config,
+    cpu: ThreadPool,
+    io: Option<ThreadPool>,
+    admission: Admission<Aside>,
     pid: u32,
     tables: Vec<Table>,
-    context: Context,
     clocks: Clocks,
     /// The run's start by this rank's clock, for the `start` of records.
     started: (Instant, SystemTime),
     outcomes: Sender<Vec<u8>>,
+    /// Nothing more is to be started.
+    stopped: AtomicBool,
+    /// Runners that have been given to a pool and have not ended.
+    n_runners: AtomicUsize,
 }
 
 impl Executor {
@@ -86,19 +96,24 @@ impl Executor {
     pub fn new(config: Config, tables: Vec<Table>, now: Instant) -> Result<Self> {
         panics::keep_quiet_in_tasks();
         let (sender, outcomes) = unbounded();
-        // rayon takes 0 for "as many as cores"; a rank without tasks has one thread that sleeps.
+        // A rank that only hands out has one thread in reserve, should it be the last one.
         let cpu = pool(config.threads.max(1), "cpu", CPU_STACK)?;
         let io = (config.io_threads > 0).then(|| pool(config.io_threads, "io", IO_STACK));
+        let threads = config.threads.saturating_add(config.io_threads);
         let shared = Shared {
+            cpu,
+            io: io.transpose()?,
+            admission: Admission::new(config.memory, threads),
             pid: std::process::id(),
             tables,
-            context: Context { memory: config.memory },
             clocks: Clocks::new(config.threads, config.io_threads, now),
             started: (now, SystemTime::now()),
             outcomes: sender,
+            stopped: AtomicBool::new(false),
+            n_runners: AtomicUsize::new(0),
             config,
         };
-        Ok(Self { cpu, io: io.transpose()?, shared: Arc::new(shared), outcomes })
+        Ok(Self { shared: Arc::new(shared), outcomes })
     }
 
     /// Runs the tasks of an encoded chunk when threads are free, in the order of chunks.
@@ -106,17 +121,34 @@ impl Executor {
         let (id, tasks) = message::decode_chunk(chunk)?;
         let Some(first) = tasks.first() else { return Ok(()) };
         let table = self.shared.tables.get(usize::from(first.table));
-        let pool = match table.context("chunk of an unknown table")?.pool {
-            Pool::Cpu => &self.cpu,
-            Pool::Io => self.io.as_ref().context("chunk for an I/O pool that is not there")?,
-        };
+        let pool = table.context("chunk of an unknown table")?.pool;
+        let pool = self.shared.pool(pool).context("chunk for an I/O pool that is not there")?;
         let n_runners = pool.current_num_threads().min(tasks.len());
         let chunk = Arc::new(Chunk { id, tasks, n_runners, next: AtomicUsize::new(0) });
         for _ in 0..n_runners {
             let (chunk, shared) = (Arc::clone(&chunk), Arc::clone(&self.shared));
-            pool.spawn_fifo(move || run_tasks(&chunk, &shared));
+            shared.n_runners.fetch_add(1, Ordering::Relaxed);
+            pool.spawn_fifo(move || {
+                run_tasks(&chunk, &shared);
+                shared.n_runners.fetch_sub(1, Ordering::Release);
+            });
         }
         Ok(())
+    }
+
+    /// Starts no further task; those that run go on.
+    pub fn stop(&self) {
+        self.shared.stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether no task runs or waits; what they sent may still be in [`Self::outcomes`].
+    pub fn is_quiet(&self) -> bool {
+        self.shared.n_runners.load(Ordering::Acquire) == 0
+    }
+
+    /// The record of a task that fails without having run here.
+    pub fn failure(&self, task: &Task, error: &TaskError) -> Vec<u8> {
+        batch::failure(&self.shared, task, error)
     }
 
     /// Where outcomes arrive, each the payload of a [`message::ToRoot::Outcomes`].
@@ -156,6 +188,7 @@ fn pool(threads: u32, name: &'static str, stack: usize) -> Result<ThreadPool> {
 }
 
 /// A chunk that a pool's threads share.
+#[derive(Debug)]
 struct Chunk {
     id: ChunkId,
     tasks: Vec<Task>,
@@ -174,15 +207,73 @@ impl Chunk {
     }
 }
 
+/// A task that waits for room in memory.
+#[derive(Debug)]
+struct Aside {
+    chunk: Arc<Chunk>,
+    idx: usize,
+}
+
+impl Shared {
+    fn pool(&self, pool: Pool) -> Option<&ThreadPool> {
+        match pool {
+            Pool::Cpu => Some(&self.cpu),
+            Pool::Io => self.io.as_ref(),
+        }
+    }
+
+    fn table(&self, task: &Task) -> &Table {
+        &self.tables[usize::from(task.table)]
+    }
+}
+
+/// Gives room back, and starts those that have waited for it.
+fn leave(room: Room, shared: &Arc<Shared>) {
+    shared.admission.leave(room, |room, aside| {
+        let table = shared.table(&aside.chunk.tasks[aside.idx]);
+        let pool = shared.pool(table.pool).expect("the task has come to this pool");
+        let shared = Arc::clone(shared);
+        shared.n_runners.fetch_add(1, Ordering::Relaxed);
+        pool.spawn_fifo(move || {
+            run_aside(&aside, room, &shared);
+            shared.n_runners.fetch_sub(1, Ordering::Release);
+        });
+    });
+}
+
+/// Runs one task that has waited for room.
+fn run_aside(aside: &Aside, room: Room, shared: &Arc<Shared>) {
+    if shared.stopped.load(Ordering::Relaxed) {
+        return;
+    }
+    let mut batch = Batch::new(aside.chunk.id, shared);
+    let task = &aside.chunk.tasks[aside.idx];
+    batch.run(index(aside.idx), task, shared.table(task));
+    batch.send();
+    leave(room, shared);
+}
+
+/// A task's number in its chunk, as outcomes name it.
+fn index(idx: usize) -> u32 {
+    u32::try_from(idx).expect("bounded by the schedule")
+}
+
 /// Runs tasks of a chunk on the calling thread until none is left.
-fn run_tasks(chunk: &Chunk, shared: &Shared) {
+fn run_tasks(chunk: &Arc<Chunk>, shared: &Arc<Shared>) {
     let mut batch: Option<Batch<'_>> = None;
-    while let Some(range) = chunk.claim() {
+    while let Some(range) = chunk.claim().filter(|_| !shared.stopped.load(Ordering::Relaxed)) {
         let batch = batch.get_or_insert_with(|| Batch::new(chunk.id, shared));
         for idx in range {
+            if shared.stopped.load(Ordering::Relaxed) {
+                break;
+            }
             let task = &chunk.tasks[idx];
-            let table = &shared.tables[usize::from(task.table)];
-            batch.run(u32::try_from(idx).expect("bounded by the schedule"), task, table);
+            let table = shared.table(task);
+            let aside = || Aside { chunk: Arc::clone(chunk), idx };
+            let footprint = table.work.footprint(&task.input);
+            let Some(room) = shared.admission.enter(footprint, aside) else { continue };
+            batch.run(index(idx), task, table);
+            leave(room, shared);
         }
     }
     if let Some(batch) = batch {
@@ -191,9 +282,9 @@ fn run_tasks(chunk: &Chunk, shared: &Shared) {
 }
 
 /// What runs the tasks of a job's tables on this rank.
-pub fn table(kind: &str, options: &str, pool: Pool) -> Result<Table> {
+pub fn table(kind: &str, options: &str, pool: Pool, limit: Option<Duration>) -> Result<Table> {
     let kind = task::kind(kind).with_context(|| format!("unknown kind `{kind}`"))?;
-    Ok(Table { kind: kind.name(), work: kind.work(options)?, pool })
+    Ok(Table { kind: kind.name(), work: kind.work(options)?, pool, limit })
 }
 
 #[cfg(test)]

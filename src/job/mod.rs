@@ -47,6 +47,14 @@ pub struct TableSpec {
     pub plan: Plan,
 }
 
+impl TableSpec {
+    /// The files that its tasks are read from; a key that ends in `_from` names one.
+    fn read_files(&self) -> impl Iterator<Item = &str> {
+        let keys = self.plan.resolved.iter();
+        keys.filter(|(key, _)| key.ends_with("_from")).filter_map(|(_, value)| value.as_str())
+    }
+}
+
 impl fmt::Debug for TableSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TableSpec")
@@ -122,6 +130,24 @@ impl JobSpec {
         toml::to_string(&job).context("cannot write the resolved job as TOML")
     }
 
+    /// The results file that a later run can go on with, or why it cannot.
+    pub fn results_to_resume(&self) -> Result<PathBuf, &'static str> {
+        let Output::File(path) = &self.settings.output else {
+            return Err(
+                "its results are in no file, so no restart can go on with them: `--output \
+                        FILE` makes it restartable",
+            );
+        };
+        let is_stream = |path: &str| !Path::new(path).is_file();
+        if self.tables.iter().any(|table| table.read_files().any(is_stream)) {
+            return Err(
+                "its tasks came from a stream, which no restart can read again: a file of \
+                        tasks makes it restartable",
+            );
+        }
+        Ok(path.clone())
+    }
+
     /// How much work this is, for people: `3,255 tasks in 3 tables`.
     pub fn summary(&self) -> String {
         let counts: Vec<_> =
@@ -189,10 +215,7 @@ fn plan(
 
 /// Lines of standard input go to one table: two would each get some of them, by chance.
 fn check_standard_input(tables: &[TableSpec]) -> Result<()> {
-    let reads = |table: &&TableSpec| {
-        let mut keys = table.plan.resolved.iter();
-        keys.any(|(key, value)| key.ends_with("_from") && value.as_str() == Some("-"))
-    };
+    let reads = |table: &&TableSpec| table.read_files().any(|path| path == "-");
     if tables.iter().filter(reads).count() > 1 {
         bail!("two tables read standard input (`-`); give one of them a file");
     }

@@ -1,19 +1,25 @@
 use proptest::prelude::*;
 
+use std::time::Duration;
+
 use super::*;
+use crate::task::{ErrorClass, Input};
 
 fn task() -> impl Strategy<Value = Task> {
     let input = prop_oneof![
         any::<u64>().prop_map(Input::Number),
         ".{0,40}".prop_map(|text| Input::Text(text.into())),
     ];
-    (any::<u16>(), 0..3u32, 0..3u32, input).prop_map(
-        |(table, earlier_attempts, occurrence, input)| Task {
+    let limit = prop::option::of(any::<u64>().prop_map(Duration::from_nanos));
+    (any::<u16>(), 0..3u32, 0..3u32, limit, input).prop_map(
+        |(table, earlier_attempts, occurrence, limit, input)| Task {
             seq: 0,
             table,
             earlier_attempts,
             occurrence,
             cost: 0.0,
+            history: None,
+            limit,
             input,
         },
     )
@@ -57,18 +63,30 @@ fn outcomes_arrive_with_their_records() {
     let mut builder = OutcomesBuilder::new(9);
     assert!(builder.is_empty());
     builder.begin().extend_from_slice(b"one\n");
-    builder.end(3, Status::Ok, 17);
+    builder.end(3, Status::Ok, 17, None);
     builder.begin();
-    builder.end(4, Status::Failed(ErrorClass::Memory), 1 << 40);
+    let day = Duration::from_secs(86_400);
+    builder.end(4, Status::Failed(ErrorClass::Memory), 1 << 40, Some(day));
+    for (idx, micros) in [0, 1, 1_000_000, u64::MAX].into_iter().enumerate() {
+        builder.begin();
+        let again = Some(Duration::from_micros(micros));
+        builder.end(u32::try_from(idx).unwrap(), Status::Ok, 0, again);
+    }
     let payload = builder.finish();
     let mut outcomes = Outcomes::decode(&payload).unwrap();
     assert_eq!(outcomes.chunk, 9);
     let first = outcomes.take().unwrap().unwrap();
     assert_eq!((first.index, first.status, first.nanos), (3, Status::Ok, 17));
+    assert_eq!(first.again, None);
     assert_eq!(first.record, b"one\n");
     let second = outcomes.take().unwrap().unwrap();
     assert_eq!(second.status, Status::Failed(ErrorClass::Memory));
     assert_eq!((second.nanos, second.record), (1 << 40, &b""[..]));
+    assert_eq!(second.again, Some(day));
+    for millis in [0, 1, 1000, u64::from(u32::MAX) - 1] {
+        let again = outcomes.take().unwrap().unwrap().again;
+        assert_eq!(again, Some(Duration::from_millis(millis)), "rounded up, and never none");
+    }
     assert_eq!(outcomes.take().unwrap(), None);
 }
 

@@ -6,7 +6,7 @@ mod info;
 mod summary;
 
 pub use info::{info, info_json};
-pub use summary::summary;
+pub use summary::{interim, summary};
 
 /// Lays out rows as columns: the last one to the left, the others to the right.
 fn table(header: &[&str], rows: &[Vec<String>]) -> String {

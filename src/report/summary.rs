@@ -21,9 +21,15 @@ pub fn summary(summary: &Summary) -> String {
     text + &format!("\nimbalance {imbalance:.1} %, dispatch {dispatch} a task on rank 0\n")
 }
 
+/// How far a run is, some lines.
+pub fn interim(summary: &Summary) -> String {
+    headline(summary) + &kinds(&summary.kinds)
+}
+
 fn headline(summary: &Summary) -> String {
     let retries = match summary.attempts - summary.tasks {
         0 => String::new(),
+        1 => " (1 retry)".to_owned(),
         retries => format!(" ({} retries)", thousands(retries)),
     };
     let resumed = match (summary.resumed, summary.resumed_failed) {
@@ -34,8 +40,9 @@ fn headline(summary: &Summary) -> String {
             format!("; {done} more had been done before, {failed} of them failed")
         }
     };
+    let tasks = if summary.tasks == 1 { "task" } else { "tasks" };
     format!(
-        "{}: {} tasks{retries}: {} ok, {} failed, in {} ({} tasks/s) on {}{resumed}\n",
+        "{}: {} {tasks}{retries}: {} ok, {} failed, in {} ({} tasks/s) on {}{resumed}\n",
         summary.job,
         thousands(summary.tasks),
         thousands(summary.ok),

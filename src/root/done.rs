@@ -4,7 +4,20 @@
 
 use std::collections::BTreeMap;
 
+use super::Root;
 use crate::task::{self, Item, Work};
+
+impl Root {
+    /// What an earlier run has done of this job, so far as its sources have told.
+    pub fn resumed(&self) -> Resumed {
+        self.feed.resumed()
+    }
+
+    /// The records of an earlier run.
+    pub fn done(&self) -> Option<&Done> {
+        self.feed.done()
+    }
+}
 
 /// Ids of tasks, sorted, each once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use super::POOLS;
 use super::done::{Done, Resumed};
 use crate::message::Task;
-use crate::task::{Item, Next, Pool, Source};
+use crate::task::{Item, Next, Pool, Source, TimeLimit};
 
 /// Tasks that are done are passed over, at most so many a turn of rank 0's loop: it has others
 /// to answer.
@@ -23,6 +23,8 @@ pub struct Table {
     pub source: Box<dyn Source>,
     /// The pool they run in.
     pub pool: Pool,
+    /// How long its tasks may run.
+    pub limit: Option<TimeLimit>,
 }
 
 impl std::fmt::Debug for Table {
@@ -112,6 +114,8 @@ impl Feed {
             earlier_attempts: 0,
             occurrence: item.occurrence,
             cost: item.cost,
+            history: None,
+            limit: None,
             input: item.input,
         };
         self.next_seq += 1;

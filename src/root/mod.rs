@@ -6,11 +6,14 @@
 //!
 //! **Invariant:** no MPI, no clock, no thread and no file: time comes in as an argument.
 
+mod again;
+mod deaths;
 mod done;
 mod feed;
+mod flight;
+mod median;
 mod ready;
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -18,10 +21,14 @@ use anyhow::{Result, ensure};
 pub use done::{Done, Ids, Naming, Records, Resumed};
 pub use feed::Table;
 
-use crate::message::{self, ChunkId, Outcome, Outcomes, Rank, Task};
+use crate::message::{self, Outcome, Outcomes, Rank, Task};
+use crate::policy::Policy;
 use crate::schedule::{self, LARGEST_HOLD, Schedule, View};
-use crate::task::Pool;
+use crate::task::{Pool, TaskError};
+use again::Again;
 use feed::Feed;
+use flight::{Flights, Out, Rate, Worker};
+use median::Limit;
 use ready::{Assigned, ByCost, Ready};
 
 /// Tasks pulled ahead of need, per pool: within them the longest go first.
@@ -32,6 +39,9 @@ const STATIC_LOOK_AHEAD: usize = 65_536;
 /// that is missing.
 const ORDER_WINDOW: u64 = 65_536;
 
+/// A task that another rank is to try first is offered again after so long.
+const ASK_ANOTHER: Duration = Duration::from_millis(5);
+
 const POOLS: [Pool; 2] = [Pool::Cpu, Pool::Io];
 
 /// What rank 0 wants done.
@@ -41,6 +51,8 @@ pub enum Order {
     Chunk(Rank, Vec<u8>),
     /// Tell every worker that nothing is left to hand out.
     Drained,
+    /// Write that this task failed: no worker will.
+    Fail(Task, TaskError),
 }
 
 /// How rank 0 hands out.
@@ -52,6 +64,10 @@ pub struct Config {
     pub ordered: bool,
     /// Threads of each rank's CPU pool and I/O pool; 0 for a rank that gets no tasks.
     pub threads: Vec<[u32; 2]>,
+    /// What rank 0 can do itself where it gets no tasks, once it is the only one left.
+    pub reserve: [u32; 2],
+    /// What is done about failures.
+    pub policy: Policy,
 }
 
 /// An outcome that counts, with what rank 0 knows of its task.
@@ -74,61 +90,19 @@ pub struct Root {
     /// Threads of each pool over all workers.
     all_threads: [u32; 2],
     rates: Vec<Rate>,
-    in_flight: HashMap<ChunkId, InFlight>,
-    next_chunk: ChunkId,
+    /// By table.
+    limits: Vec<Limit>,
+    in_flight: Flights,
+    again: Again,
     /// Tasks whose outcome has been heard.
     n_done: u64,
     /// The first place in the order of the job whose record is not written yet.
     first_unwritten: u64,
     told_drained: bool,
-}
-
-/// What a worker holds, per pool.
-#[derive(Clone, Debug, Default)]
-struct Worker {
-    tasks: [u32; 2],
-    seconds: [f64; 2],
-}
-
-/// A chunk that has gone out.
-#[derive(Debug)]
-struct InFlight {
-    rank: Rank,
-    pool: usize,
-    /// Each task with the seconds it was expected to take, until its outcome is heard.
-    tasks: Vec<(Task, f64, bool)>,
-    n_left: usize,
-}
-
-/// What was measured of a table's tasks: the factor between cost and seconds.
-#[derive(Clone, Debug, Default)]
-struct Rate {
-    n: u32,
-    cost: f64,
-    seconds: f64,
-}
-
-/// After so many tasks older ones count half, so that a rate follows its tasks.
-const RATE_MEMORY: u32 = 4096;
-
-impl Rate {
-    fn measure(&mut self, cost: f32, seconds: f64) {
-        if self.n == RATE_MEMORY {
-            *self = Self { n: self.n / 2, cost: self.cost / 2.0, seconds: self.seconds / 2.0 };
-        }
-        self.n += 1;
-        self.cost += f64::from(cost);
-        self.seconds += seconds;
-    }
-
-    /// Seconds a unit of cost; `None` before anything has been measured.
-    fn factor(&self) -> Option<f64> {
-        (self.cost > 0.0).then(|| self.seconds / self.cost)
-    }
-
-    fn mean_seconds(&self) -> Option<f64> {
-        (self.n > 0).then(|| self.seconds / f64::from(self.n))
-    }
+    /// Nothing is handed out any more.
+    is_stopped: bool,
+    /// Tasks that were not started because they would not have ended in time.
+    n_left_out: u64,
 }
 
 impl Root {
@@ -140,6 +114,7 @@ impl Root {
     /// The same without what an earlier run has `done`.
     pub fn resumed_from(done: Option<Done>, config: Config, tables: Vec<Table>) -> Result<Self> {
         let rates = vec![Rate::default(); tables.len()];
+        let limits = tables.iter().map(|table| Limit::new(table.limit)).collect();
         let feed = Feed::new(tables, config.ordered, done)?;
         let ready = POOLS.map(|pool| ready_queue(&config, feed.remaining(pool), pool));
         Ok(Self {
@@ -150,26 +125,25 @@ impl Root {
             feed,
             ready,
             rates,
-            in_flight: HashMap::new(),
-            next_chunk: 0,
+            limits,
+            in_flight: Flights::default(),
+            again: Again::default(),
             n_done: 0,
             first_unwritten: 0,
             told_drained: false,
+            is_stopped: false,
+            n_left_out: 0,
         })
-    }
-
-    /// What an earlier run has done of this job, so far as its sources have told.
-    pub fn resumed(&self) -> Resumed {
-        self.feed.resumed()
-    }
-
-    /// The records of an earlier run.
-    pub fn done(&self) -> Option<&Done> {
-        self.feed.done()
     }
 
     /// Hands out whatever there is room for.
     pub fn hand_out(&mut self, now: Duration, orders: &mut Vec<Order>) -> Result<()> {
+        if self.is_stopped {
+            return Ok(());
+        }
+        while let Some((pool, task)) = self.again.due(now) {
+            self.ready[pool].push(task);
+        }
         for pool in 0..POOLS.len() {
             let mut gave = true;
             while gave {
@@ -186,20 +160,23 @@ impl Root {
         Ok(())
     }
 
-    /// Hears a worker's outcomes; `heard` gets each one that counts, once a task.
+    /// Hears a worker's outcomes; `heard` gets each one that counts, once a task. What came
+    /// from a chunk that was taken back does not count, nor a failure that is tried again.
     pub fn on_outcomes(
         &mut self,
         rank: Rank,
         payload: &[u8],
+        now: Duration,
         mut heard: impl FnMut(Heard<'_>) -> Result<()>,
     ) -> Result<()> {
         let mut outcomes = Outcomes::decode(payload)?;
         let chunk_id = outcomes.chunk;
-        let Some(chunk) = self.in_flight.get_mut(&chunk_id) else { return Ok(()) };
+        let Some(chunk) = self.in_flight.get_mut(chunk_id) else { return Ok(()) };
         ensure!(chunk.rank == rank, "{rank} sent outcomes of a chunk of {}", chunk.rank);
         let worker = &mut self.workers[rank.idx()];
         while let Some(outcome) = outcomes.take()? {
-            let Some((task, seconds, done)) = chunk.tasks.get_mut(outcome.index as usize) else {
+            let Some(Out { task, seconds, done }) = chunk.tasks.get_mut(outcome.index as usize)
+            else {
                 anyhow::bail!("{rank} sent outcome {} of a smaller chunk", outcome.index)
             };
             if std::mem::replace(done, true) {
@@ -208,14 +185,26 @@ impl Root {
             chunk.n_left -= 1;
             worker.tasks[chunk.pool] -= 1;
             worker.seconds[chunk.pool] -= *seconds;
+            if let Some(pause) = self.config.policy.retry(task, POOLS[chunk.pool], &outcome) {
+                let again = task.another_attempt(pause.other_rank.then_some((rank, now)));
+                self.again.keep(now + pause.pause, chunk.pool, again);
+                continue;
+            }
             self.n_done += 1;
             self.rates[usize::from(task.table)].measure(task.cost, outcome.nanos as f64 * 1e-9);
+            self.limits[usize::from(task.table)].measure(outcome.status, outcome.nanos);
             heard(Heard { task, rank, outcome })?;
         }
         if chunk.n_left == 0 {
-            self.in_flight.remove(&chunk_id);
+            self.in_flight.remove(chunk_id);
+            worker.has_suspect = false;
         }
         Ok(())
+    }
+
+    /// Hands out nothing any more: the run ends early.
+    pub fn stop(&mut self) {
+        self.is_stopped = true;
     }
 
     /// Tells up to which place in the order of the job every record is written.
@@ -239,8 +228,15 @@ impl Root {
         self.n_done
     }
 
+    /// Whether tasks were not started because they would not have ended within the walltime.
+    pub fn has_left_out(&self) -> bool {
+        self.n_left_out > 0
+    }
+
     fn is_drained(&self) -> bool {
-        self.feed.is_exhausted() && self.ready.iter().all(|ready| ready.len() == 0)
+        self.feed.is_exhausted()
+            && self.again.len() == 0
+            && self.ready.iter().all(|ready| ready.len() == 0)
     }
 
     fn give(
@@ -250,8 +246,12 @@ impl Root {
         now: Duration,
         orders: &mut Vec<Order>,
     ) -> Result<bool> {
-        if self.config.threads[rank.idx()][pool] == 0 {
+        let worker = &self.workers[rank.idx()];
+        if self.config.threads[rank.idx()][pool] == 0 || worker.has_suspect {
             return Ok(false);
+        }
+        if self.again.has_suspect(pool) && worker.holds_nothing() && self.may_die(rank) {
+            return Ok(self.give_suspect(rank, pool, orders));
         }
         self.refill(pool, now)?;
         let Some(view) = self.view(rank, pool) else { return Ok(false) };
@@ -260,6 +260,9 @@ impl Root {
         }
         let limit = self.config.schedule.chunk(&view);
         let tasks = self.take(rank, pool, limit, now)?;
+        if tasks.is_empty() {
+            return Ok(false);
+        }
         orders.push(self.send(rank, pool, tasks));
         Ok(true)
     }
@@ -297,19 +300,40 @@ impl Root {
         pool: usize,
         limit: schedule::Limit,
         now: Duration,
-    ) -> Result<Vec<(Task, f64, bool)>> {
+    ) -> Result<Vec<Out>> {
         let mut tasks = Vec::new();
         let mut seconds = 0.0;
         while tasks.len() < limit.tasks as usize && seconds < limit.seconds {
             if self.ready[pool].len() == 0 {
                 self.refill(pool, now)?;
             }
-            let Some(task) = self.ready[pool].pop(rank) else { break };
+            let Some(mut task) = self.ready[pool].pop(rank) else { break };
+            if task.is_to_avoid(rank, now)
+                && self.all_threads[pool] > self.config.threads[rank.idx()][pool]
+            {
+                self.again.keep(now + ASK_ANOTHER, pool, task);
+                continue;
+            }
+            task.limit = self.limits[usize::from(task.table)].get();
             let expected = self.expected_seconds(&task);
+            if !self.fits(rank, pool, seconds + expected, now) {
+                self.n_left_out += 1;
+                continue;
+            }
             seconds += expected;
-            tasks.push((task, expected, false));
+            tasks.push(Out { task, seconds: expected, done: false });
         }
         Ok(tasks)
+    }
+
+    /// Whether a worker could end `seconds` more of work in time, by what has been measured.
+    fn fits(&self, rank: Rank, pool: usize, seconds: f64, now: Duration) -> bool {
+        let Some(walltime) = self.config.policy.walltime else { return true };
+        let threads = f64::from(self.config.threads[rank.idx()][pool].max(1));
+        let held = self.workers[rank.idx()].seconds[pool];
+        // One task takes one thread; what is held is shared by all of them.
+        let needed = (held + seconds) / threads;
+        now.as_secs_f64() + needed <= walltime.as_secs_f64()
     }
 
     fn expected_seconds(&self, task: &Task) -> f64 {
@@ -317,16 +341,13 @@ impl Root {
         factor * f64::from(task.cost)
     }
 
-    fn send(&mut self, rank: Rank, pool: usize, tasks: Vec<(Task, f64, bool)>) -> Order {
-        let id = self.next_chunk;
-        self.next_chunk += 1;
+    fn send(&mut self, rank: Rank, pool: usize, tasks: Vec<Out>) -> Order {
         let worker = &mut self.workers[rank.idx()];
         worker.tasks[pool] += u32::try_from(tasks.len()).expect("bounded by the schedule");
-        worker.seconds[pool] += tasks.iter().map(|(_, seconds, _)| seconds).sum::<f64>();
-        let payload = message::encode_chunk(id, tasks.iter().map(|(task, ..)| task));
-        let n_left = tasks.len();
-        self.in_flight.insert(id, InFlight { rank, pool, tasks, n_left });
-        Order::Chunk(rank, payload)
+        worker.seconds[pool] += tasks.iter().map(|out| out.seconds).sum::<f64>();
+        let id = self.in_flight.add(rank, pool, tasks);
+        let tasks = self.in_flight.get(id).tasks.iter().map(|out| &out.task);
+        Order::Chunk(rank, message::encode_chunk(id, tasks))
     }
 
     fn refill(&mut self, pool: usize, now: Duration) -> Result<()> {

@@ -41,6 +41,13 @@ impl Ready {
         }
     }
 
+    /// Ranks have other numbers of threads now: what waits for one that has none goes to others.
+    pub(super) fn deal_anew(&mut self, threads: &[u32]) {
+        if let Self::Assigned(queues) = self {
+            queues.deal_anew(threads);
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Shared(queue) => queue.len,
@@ -117,6 +124,24 @@ impl Assigned {
         }
     }
 
+    fn deal_anew(&mut self, threads: &[u32]) {
+        let mut fresh = Self::new(threads, self.block);
+        if fresh.turns.is_empty() {
+            return;
+        }
+        for (idx, queue) in std::mem::take(&mut self.by_rank).into_iter().enumerate() {
+            if threads[idx] > 0 {
+                fresh.len += queue.len();
+                fresh.by_rank[idx].extend(queue);
+            } else {
+                for task in queue {
+                    fresh.push(task);
+                }
+            }
+        }
+        *self = fresh;
+    }
+
     fn push(&mut self, task: Task) {
         let turn = self.n_pushed / self.block % self.turns.len() as u64;
         let turn = usize::try_from(turn).expect("less than the number of turns");
@@ -133,7 +158,8 @@ mod tests {
 
     fn task(seq: u64, cost: f32) -> Task {
         let input = Input::Number(seq);
-        Task { seq, table: 0, earlier_attempts: 0, occurrence: 0, cost, input }
+        let (table, earlier_attempts, occurrence, history, limit) = (0, 0, 0, None, None);
+        Task { seq, table, earlier_attempts, occurrence, cost, history, limit, input }
     }
 
     fn drain(ready: &mut Ready, rank: Rank) -> Vec<u64> {

@@ -3,7 +3,7 @@ use std::num::NonZeroU32;
 use proptest::prelude::*;
 
 use super::*;
-use crate::message::{OutcomesBuilder, Status, decode_chunk};
+use crate::message::{ChunkId, OutcomesBuilder, Status, decode_chunk};
 use crate::task::{ErrorClass, Input, Item, Next, Source};
 
 /// The numbers below `n`, of these costs in turn.
@@ -32,12 +32,16 @@ impl Source for Numbers {
 
 fn table(n: u64, costs: &[f32], pool: Pool) -> Table {
     let source = Numbers { next: 0, n, costs: costs.to_vec(), tells_remaining: true };
-    Table { source: Box::new(source), pool }
+    Table { source: Box::new(source), pool, limit: None }
+}
+
+fn config(schedule: Schedule, ordered: bool, threads: Vec<[u32; 2]>) -> Config {
+    Config { schedule, ordered, threads, reserve: [1, 1], policy: Policy::default() }
 }
 
 fn root(schedule: &str, threads: &[[u32; 2]], tables: Vec<Table>) -> Root {
     let schedule = schedule.parse().unwrap();
-    Root::new(Config { schedule, ordered: false, threads: threads.to_vec() }, tables)
+    Root::new(config(schedule, false, threads.to_vec()), tables)
 }
 
 /// A chunk as its worker sees it: who has it, its id, and table and number of each task.
@@ -50,6 +54,7 @@ fn hand_out(root: &mut Root) -> (Vec<Given>, bool) {
     let mut given = Vec::new();
     for order in orders {
         match order {
+            Order::Fail(task, error) => panic!("{task:?} failed: {error}"),
             Order::Drained => drained = true,
             Order::Chunk(rank, payload) => {
                 let (id, tasks) = decode_chunk(&payload).unwrap();
@@ -68,7 +73,7 @@ fn outcomes(id: ChunkId, indices: &[u32], status: Status) -> Vec<u8> {
     let mut builder = OutcomesBuilder::new(id);
     for &index in indices {
         builder.begin();
-        builder.end(index, status, 1_000_000);
+        builder.end(index, status, 1_000_000, None);
     }
     builder.finish()
 }
@@ -79,7 +84,7 @@ fn hear(root: &mut Root, rank: Rank, payload: &[u8]) -> Vec<u64> {
         heard.push(outcome.task.seq);
         Ok(())
     };
-    root.on_outcomes(rank, payload, on).unwrap();
+    root.on_outcomes(rank, payload, Duration::ZERO, on).unwrap();
     heard
 }
 
@@ -111,9 +116,9 @@ fn outcomes_of_another_rank_or_beyond_a_chunk_are_errors() {
     let mut root = root("dynamic", &[[1, 0], [1, 0]], vec![table(2, &[1.0], Pool::Cpu)]);
     hand_out(&mut root);
     let payload = outcomes(0, &[0], Status::Ok);
-    assert!(root.on_outcomes(Rank(1), &payload, |_| Ok(())).is_err());
+    assert!(root.on_outcomes(Rank(1), &payload, Duration::ZERO, |_| Ok(())).is_err());
     let payload = outcomes(0, &[1], Status::Ok);
-    assert!(root.on_outcomes(Rank(0), &payload, |_| Ok(())).is_err());
+    assert!(root.on_outcomes(Rank(0), &payload, Duration::ZERO, |_| Ok(())).is_err());
 }
 
 #[test]
@@ -170,7 +175,7 @@ fn a_long_source_is_read_as_needed() {
             let mut builder = OutcomesBuilder::new(id);
             for index in all {
                 builder.begin();
-                builder.end(index, Status::Ok, 300);
+                builder.end(index, Status::Ok, 300, None);
             }
             hear(&mut root, rank, &builder.finish());
         }
@@ -181,7 +186,7 @@ fn a_long_source_is_read_as_needed() {
 
 #[test]
 fn results_in_order_bound_how_far_ahead_tasks_go() {
-    let config = Config { schedule: Schedule::Auto, ordered: true, threads: vec![[1, 1]] };
+    let config = config(Schedule::Auto, true, vec![[1, 1]]);
     let tables = vec![table(1 << 20, &[1e-6], Pool::Cpu), table(9, &[1.0], Pool::Io)];
     let mut root = Root::new(config, tables);
     let mut first = None;
@@ -225,9 +230,10 @@ proptest! {
         let tables = sizes.iter().map(|&(n, io, tells_remaining)| Table {
             source: Box::new(Numbers { next: 0, n, costs: costs.clone(), tells_remaining }),
             pool: if io { Pool::Io } else { Pool::Cpu },
+            limit: None,
         });
         let schedule = schedule.parse().unwrap();
-        let mut root = Root::new(Config { schedule, ordered, threads }, tables.collect());
+        let mut root = Root::new(config(schedule, ordered, threads), tables.collect());
         let mut running: Vec<(Rank, ChunkId, u32)> = Vec::new();
         let mut started = Vec::new();
         let mut ended = Vec::new();

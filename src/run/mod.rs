@@ -7,8 +7,13 @@
 //! **Invariant:** the only place that reads the clock for decisions, which get it as an
 //! argument.
 
+mod prepare;
+mod pulse;
 mod root;
+mod signals;
 mod start;
+mod stop;
+mod watch;
 mod worker;
 
 use std::time::{Duration, Instant};
@@ -18,6 +23,7 @@ use crossbeam_channel::Receiver;
 
 pub use root::{Finished, lead};
 pub use start::gather_world;
+pub use watch::StoppedAtOnce;
 pub use worker::work;
 
 /// The pauses of a loop that has nothing to do: short ones first, so that an answer is met at

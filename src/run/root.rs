@@ -2,26 +2,27 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail};
 
-use super::start::{Setup, Start, TableSetup, broadcast_setup, gather_world, started};
+use super::prepare::Prepared;
+use super::pulse::Pulse;
+use super::signals::Signals;
+use super::start::{Start, broadcast_setup, gather_world, started};
+use super::stop::Stop;
 use super::{Backoff, Led, MESSAGES_A_TURN, now};
 use crate::executor::{Executor, Ledger};
 use crate::inventory::Inventory;
-use crate::job::{JobSpec, Output, Resume, Settings};
-use crate::message::{Rank, ToRoot, ToWorker};
-use crate::placement::{self, Placement, Share, Wanted};
-use crate::root::{Config, Done, Naming, Order, Root, Table};
-use crate::sink::{Lines, Results, StatsFile, Terminal};
+use crate::job::{JobSpec, Output};
+use crate::message::{Outcome, Rank, Status, Task, ToRoot, ToWorker};
+use crate::policy::Policy;
+use crate::root::{Heard, Order, Root};
+use crate::sink::{OutputLost, Results, StatsFile, Terminal};
 use crate::stats::{Stats, Summary};
-use crate::task::Pool;
+use crate::task::TaskError;
 use crate::transport::Transport;
 
 /// How long rank 0 waits for the workers' ledgers once every outcome is there.
 const LEDGER_LIMIT: Duration = Duration::from_secs(10);
-/// Tables of up to so many tasks get a line a task on the terminal.
-const SMALL_TABLE: u64 = 20;
-
 /// A finished run, for whoever prints it.
 #[derive(Debug)]
 pub struct Finished {
@@ -31,6 +32,8 @@ pub struct Finished {
     pub output: Output,
     /// Whether nobody wants to hear more.
     pub quiet: bool,
+    /// Why it ended early, if it did: it can be gone on with.
+    pub stopped: Option<String>,
 }
 
 /// Leads a run as rank 0: prepares `job`, hands out its tasks, gathers their outcomes.
@@ -54,134 +57,32 @@ pub fn lead(
     }
 }
 
-/// A job that can start.
-struct Prepared {
-    name: String,
-    output: Output,
-    quiet: bool,
-    setup: Setup,
-    shares: Vec<Share>,
-    root: Root,
-    stats: Stats,
-    results: Results,
-    stats_file: Option<StatsFile>,
-    terminal: Terminal,
-}
-
-impl Prepared {
-    fn new(job: Result<JobSpec>, world: &[Inventory], mut warn: impl FnMut(&str)) -> Result<Self> {
-        let JobSpec { name, settings, tables } = job?;
-        let lines = lines(&settings, &tables);
-        let to_file = matches!(settings.output, Output::File(_) | Output::Stdout);
-        let records = to_file || lines.0.contains(&true);
-        let table_setup = |table: &crate::job::TableSpec| TableSetup {
-            kind: table.kind.name().to_owned(),
-            options: table.plan.options.clone(),
-            pool: table.plan.pool,
-        };
-        let setup = Setup {
-            tables: tables.iter().map(table_setup).collect(),
-            io_threads: settings.io_threads.get(),
-            records,
-        };
-        let shares = shares(&settings, world, &mut warn)?;
-        let (mut results, earlier) = Results::open(&settings, &tables, warn)?;
-        let retry = settings.resume == Resume::MissingAndFailed;
-        let done = |records| -> Result<Done> {
-            let namings = tables.iter().map(naming).collect::<Result<_>>()?;
-            Ok(Done::new(records, namings, retry))
-        };
-        let done = earlier.map(done).transpose()?;
-        let stats_file = settings.stats.as_deref().map(StatsFile::create).transpose()?;
-        let kinds: Vec<_> = tables.iter().map(|table| table.kind).collect();
-        let names: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
-        let tables = tables.into_iter().map(|table| table.plan);
-        let tables = tables.map(|plan| Table { source: plan.source, pool: plan.pool }).collect();
-        let config = config(&settings, &setup, &shares);
-        let root = Root::resumed_from(done, config, tables)?;
-        root.done().map_or(Ok(()), |done| results.clean(done))?;
-        Ok(Self {
-            root,
-            stats: Stats::new(&names, world.len()),
-            terminal: Terminal::new(kinds, lines, settings.quiet),
-            name,
-            quiet: settings.quiet,
-            output: settings.output,
-            setup,
-            shares,
-            results,
-            stats_file,
-        })
-    }
-}
-
-/// What makes the ids of a table's tasks, which tell what an earlier run has done.
-fn naming(table: &crate::job::TableSpec) -> Result<Naming> {
-    Ok(Naming { kind: table.kind.name(), work: table.kind.work(&table.plan.options)? })
-}
-
-/// Each rank's share; rank 0's without threads where it only hands out.
-fn shares(settings: &Settings, world: &[Inventory], warn: impl FnMut(&str)) -> Result<Vec<Share>> {
-    let wanted = Wanted { threads: settings.threads.map(Into::into), memory: settings.memory };
-    let Placement { mut shares, warnings } = placement::place(world, wanted)?;
-    warnings.iter().map(String::as_str).for_each(warn);
-    if !settings.root_computes {
-        ensure!(
-            world.len() > 1,
-            "rank 0 is not to compute, and there is no other rank: start more (`mpirun -n 2 \
-             rankpool …`), or let it compute"
-        );
-        shares[0].threads = 0;
-    }
-    Ok(shares)
-}
-
-fn config(settings: &Settings, setup: &Setup, shares: &[Share]) -> Config {
-    let io_threads = if setup.pools().contains(&Pool::Io) { setup.io_threads } else { 0 };
-    let threads = |share: &Share| match share.threads {
-        0 => [0, 0],
-        threads => [threads, io_threads],
-    };
-    Config {
-        schedule: settings.schedule,
-        ordered: settings.ordered,
-        threads: shares.iter().map(threads).collect(),
-    }
-}
-
-/// Which tables' tasks get a line each: all where lines are the output, else small tables'.
-fn lines(settings: &Settings, tables: &[crate::job::TableSpec]) -> Lines {
-    let small = |table: &crate::job::TableSpec| {
-        table.plan.source.remaining().is_some_and(|n| n <= SMALL_TABLE)
-    };
-    Lines(match settings.output {
-        Output::Stdout => vec![false; tables.len()],
-        Output::Lines => vec![true; tables.len()],
-        Output::File(_) | Output::None => {
-            tables.iter().map(|table| !settings.quiet && small(table)).collect()
-        }
-    })
-}
-
 /// Rank 0 at work.
-struct Leader<'a, T> {
-    transport: &'a mut T,
-    world: Vec<Inventory>,
-    executor: Executor,
-    began: Instant,
-    root: Root,
-    name: String,
-    output: Output,
-    quiet: bool,
-    stats: Stats,
-    results: Results,
-    stats_file: Option<StatsFile>,
-    terminal: Terminal,
-    ledgers: Vec<Option<Ledger>>,
+pub(super) struct Leader<'a, T> {
+    pub(super) transport: &'a mut T,
+    pub(super) world: Vec<Inventory>,
+    pub(super) executor: Executor,
+    pub(super) began: Instant,
+    pub(super) root: Root,
+    pub(super) name: String,
+    pub(super) output: Output,
+    pub(super) quiet: bool,
+    pub(super) stats: Stats,
+    pub(super) results: Results,
+    pub(super) stats_file: Option<StatsFile>,
+    pub(super) terminal: Terminal,
+    pub(super) ledgers: Vec<Option<Ledger>>,
+    pub(super) policy: Policy,
+    pub(super) signals: Signals,
+    pub(super) pulse: Pulse,
+    pub(super) dead: Vec<bool>,
+    pub(super) stop: Option<Stop>,
+    /// Why results cannot be written any more.
+    pub(super) output_lost: Option<String>,
     /// A message for each rank, sent at the end of a turn.
-    outbox: Vec<Vec<u8>>,
-    orders: Vec<Order>,
-    backoff: Backoff,
+    pub(super) outbox: Vec<Vec<u8>>,
+    pub(super) orders: Vec<Order>,
+    pub(super) backoff: Backoff,
 }
 
 impl<'a, T: Transport> Leader<'a, T> {
@@ -192,11 +93,12 @@ impl<'a, T: Transport> Leader<'a, T> {
         world: Vec<Inventory>,
         prepared: Prepared,
     ) -> Result<Self> {
+        let signals = Signals::catch()?;
         let Prepared { setup, shares, mut root, .. } = prepared;
         let mut orders = Vec::new();
         root.hand_out(Duration::ZERO, &mut orders)?;
         let mut outbox = vec![Vec::new(); world.len()];
-        address(&mut orders, &mut outbox);
+        orders.drain(..).for_each(|order| address(order, &mut outbox));
         let starts = shares
             .iter()
             .zip(&mut outbox)
@@ -208,6 +110,12 @@ impl<'a, T: Transport> Leader<'a, T> {
         let ledgers = vec![None; world.len()];
         let backoff = Backoff::new();
         Ok(Self {
+            pulse: Pulse::new(prepared.policy.heartbeat, world.len()),
+            dead: vec![false; world.len()],
+            stop: None,
+            output_lost: None,
+            signals,
+            policy: prepared.policy,
             transport,
             world,
             executor,
@@ -228,11 +136,27 @@ impl<'a, T: Transport> Leader<'a, T> {
     }
 
     fn run(mut self) -> Result<Finished> {
+        // Every worker hears of rank 0 at once: connections are made while all are alive.
+        self.outbox[1..].iter_mut().for_each(|outbox| ToWorker::Beat.encode(outbox));
         self.send()?;
-        while !self.root.is_done() {
-            self.turn()?;
+        while !self.is_over() {
+            if let Err(error) = self.turn() {
+                match error.downcast::<OutputLost>() {
+                    Ok(lost) => self.lose_output(&lost),
+                    Err(error) => return Err(error),
+                }
+            }
         }
         self.finish()
+    }
+
+    fn is_over(&self) -> bool {
+        let stopped = self.stop.as_ref().is_some_and(|stop| stop.is_over(self.elapsed()));
+        stopped || self.root.is_done()
+    }
+
+    pub(super) fn elapsed(&self) -> Duration {
+        now() - self.began
     }
 
     /// One turn: hear what has arrived, hand out, write, or wait if nothing happened.
@@ -249,18 +173,54 @@ impl<'a, T: Transport> Leader<'a, T> {
             idle = false;
         }
         if !idle {
-            self.results.flush()?;
+            self.flush()?;
             if let Some(seq) = self.results.first_missing() {
                 self.root.set_first_unwritten(seq);
             }
         }
-        let elapsed = now() - self.began;
+        self.watch()?;
+        let elapsed = self.elapsed();
         self.root.hand_out(elapsed, &mut self.orders)?;
-        address(&mut self.orders, &mut self.outbox);
+        self.carry_out()?;
         self.send()?;
         let (done, total) = self.root.progress();
         self.terminal.progress(elapsed, done, total)?;
         self.pause(idle)
+    }
+
+    pub(super) fn own_ledger(&self) -> Ledger {
+        let mut ledger = self.executor.ledger(now());
+        ledger.asleep = self.backoff.asleep.as_secs_f64();
+        ledger.communication = ledger.wall - ledger.asleep;
+        ledger
+    }
+
+    /// Puts orders into the outboxes of those they are for, or does them.
+    fn carry_out(&mut self) -> Result<()> {
+        for order in std::mem::take(&mut self.orders) {
+            match order {
+                Order::Fail(task, error) => self.fail(&task, &error)?,
+                order => address(order, &mut self.outbox),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes that a task failed that no rank can run.
+    fn fail(&mut self, task: &Task, error: &TaskError) -> Result<()> {
+        let record = self.executor.failure(task, error);
+        let status = Status::Failed(error.class);
+        let outcome = Outcome { index: 0, status, nanos: 0, again: None, record: &record };
+        let heard = Heard { task, rank: Rank::ROOT, outcome };
+        let written = self.results.put(&heard).and_then(|()| self.terminal.put(&heard));
+        written.map_err(|error| OutputLost::because(&error))?;
+        self.stats.record(&heard);
+        Ok(())
+    }
+
+    /// Gives the kernel what has been heard.
+    fn flush(&mut self) -> Result<()> {
+        self.results.flush().map_err(|error| OutputLost::because(&error).into())
     }
 
     fn pause(&mut self, idle: bool) -> Result<()> {
@@ -270,16 +230,27 @@ impl<'a, T: Transport> Leader<'a, T> {
             std::thread::yield_now();
         } else if let Some(payload) = self.backoff.wait(self.executor.outcomes()) {
             self.hear_outcomes(Rank::ROOT, &payload)?;
-            self.results.flush()?;
+            self.flush()?;
         }
         Ok(())
     }
 
-    fn hear(&mut self, rank: Rank, message: &[u8]) -> Result<()> {
+    pub(super) fn hear(&mut self, rank: Rank, message: &[u8]) -> Result<()> {
+        if self.dead[rank.idx()] {
+            // It was taken for dead, and what it held is with others.
+            return Ok(());
+        }
+        self.pulse.heard(rank.idx(), self.elapsed());
         let mut rest = message;
         while let Some(said) = ToRoot::decode(&mut rest)? {
             match said {
                 ToRoot::Outcomes(payload) => self.hear_outcomes(rank, payload)?,
+                ToRoot::Beat => {}
+                ToRoot::Stopped => {
+                    if let Some(stop) = &mut self.stop {
+                        stop.quiet(rank);
+                    }
+                }
                 ToRoot::Ledger(json) => {
                     self.ledgers[rank.idx()] = Some(serde_json::from_slice(json)?);
                 }
@@ -289,16 +260,19 @@ impl<'a, T: Transport> Leader<'a, T> {
     }
 
     fn hear_outcomes(&mut self, rank: Rank, payload: &[u8]) -> Result<()> {
+        let elapsed = self.elapsed();
         let Self { root, stats, results, terminal, .. } = self;
-        root.on_outcomes(rank, payload, |heard| {
+        root.on_outcomes(rank, payload, elapsed, |heard| {
+            let written = results.put(&heard).and_then(|()| terminal.put(&heard));
+            written.map_err(|error| OutputLost::because(&error))?;
             stats.record(&heard);
-            results.put(&heard)?;
-            terminal.put(&heard)
+            Ok(())
         })
     }
 
     /// Sends each rank what its outbox holds.
     fn send(&mut self) -> Result<()> {
+        let elapsed = self.elapsed();
         for (idx, outbox) in self.outbox.iter_mut().enumerate() {
             if outbox.is_empty() {
                 continue;
@@ -306,6 +280,7 @@ impl<'a, T: Transport> Leader<'a, T> {
             let message = std::mem::take(outbox);
             if idx > 0 {
                 self.transport.send(Rank::at(idx), message)?;
+                self.pulse.sent(idx, elapsed);
                 continue;
             }
             let mut rest = message.as_slice();
@@ -313,7 +288,9 @@ impl<'a, T: Transport> Leader<'a, T> {
                 match order {
                     ToWorker::Chunk(payload) => self.executor.start(payload)?,
                     ToWorker::Drained => self.executor.drained(now()),
-                    ToWorker::Finish => bail!("rank 0 does not end itself by a message"),
+                    ToWorker::Finish | ToWorker::Stop | ToWorker::Beat => {
+                        bail!("rank 0 does not talk to itself")
+                    }
                 }
             }
         }
@@ -322,13 +299,16 @@ impl<'a, T: Transport> Leader<'a, T> {
 
     /// Ends the workers, gathers their ledgers and sums up.
     fn finish(mut self) -> Result<Finished> {
-        self.results.finish()?;
+        if self.output_lost.is_none() {
+            self.output_lost = self.results.finish().err().map(|error| format!("{error:#}"));
+        }
         self.terminal.finish();
-        let mut ledger = self.executor.ledger(now());
-        ledger.asleep = self.backoff.asleep.as_secs_f64();
-        ledger.communication = ledger.wall - ledger.asleep;
-        self.ledgers[0] = Some(ledger);
-        self.outbox[1..].iter_mut().for_each(|outbox| ToWorker::Finish.encode(outbox));
+        self.ledgers[0] = Some(self.own_ledger());
+        for (outbox, _) in
+            self.outbox[1..].iter_mut().zip(&self.dead[1..]).filter(|(_, dead)| !**dead)
+        {
+            ToWorker::Finish.encode(outbox);
+        }
         self.send()?;
         self.gather_ledgers()?;
         let ledgers: Vec<_> = self.ledgers.into_iter().map(Option::unwrap_or_default).collect();
@@ -337,34 +317,42 @@ impl<'a, T: Transport> Leader<'a, T> {
         if let Some(file) = self.stats_file {
             file.write(&summary)?;
         }
-        Ok(Finished { summary, output: self.output, quiet: self.quiet })
+        let stopped = self.stop.filter(|_| !self.root.is_done()).map(|stop| stop.reason);
+        let stopped = self
+            .output_lost
+            .or(stopped)
+            .or_else(|| self.root.has_left_out().then(|| LEFT_OUT.to_owned()));
+        Ok(Finished { summary, output: self.output, quiet: self.quiet, stopped })
     }
 
+    /// Waits for the living ranks' ledgers.
     fn gather_ledgers(&mut self) -> Result<()> {
         let deadline = now() + LEDGER_LIMIT;
-        while self.ledgers.iter().any(Option::is_none) {
+        while let Some(idx) =
+            (0..self.world.len()).find(|&idx| self.ledgers[idx].is_none() && !self.dead[idx])
+        {
             match self.transport.poll()? {
                 Some((rank, message)) => self.hear(rank, &message)?,
                 None => drop(self.backoff.wait(self.executor.outcomes())),
             }
-            let missing = self.ledgers.iter().position(Option::is_none).map(Rank::at);
-            if let Some(rank) = missing.filter(|_| now() > deadline) {
-                return Err(anyhow::anyhow!("{rank} did not answer for {LEDGER_LIMIT:?}"))
-                    .context("every outcome is in the results, but the statistics are incomplete");
+            self.bury("died at the end")?;
+            if now() > deadline {
+                self.lose(Rank::at(idx), "did not send its ledger");
+                self.fence(idx);
             }
         }
         Ok(())
     }
 }
 
-/// Puts orders into the outboxes of those they are for.
-fn address(orders: &mut Vec<Order>, outbox: &mut [Vec<u8>]) {
-    for order in orders.drain(..) {
-        match order {
-            Order::Chunk(rank, payload) => {
-                ToWorker::Chunk(&payload).encode(&mut outbox[rank.idx()]);
-            }
-            Order::Drained => outbox.iter_mut().for_each(|to| ToWorker::Drained.encode(to)),
-        }
+/// Why a run whose tasks would not have ended in time is not complete.
+const LEFT_OUT: &str = "tasks that would not have ended within the walltime were not started";
+
+/// Puts an order into the outboxes of those it is for.
+fn address(order: Order, outbox: &mut [Vec<u8>]) {
+    match order {
+        Order::Chunk(rank, payload) => ToWorker::Chunk(&payload).encode(&mut outbox[rank.idx()]),
+        Order::Drained => outbox.iter_mut().for_each(|to| ToWorker::Drained.encode(to)),
+        Order::Fail(..) => unreachable!("rank 0 writes that itself"),
     }
 }

@@ -1,7 +1,7 @@
 //! How a world agrees on a job: collectives in which every rank takes part.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,8 @@ pub(super) struct Setup {
     pub(super) tables: Vec<TableSetup>,
     pub(super) io_threads: u32,
     pub(super) records: bool,
+    /// Silence after which a rank is taken for dead.
+    pub(super) heartbeat: Duration,
 }
 
 /// What every rank needs to know of a `[[task]]` table.
@@ -27,6 +29,7 @@ pub(super) struct TableSetup {
     pub(super) kind: String,
     pub(super) options: String,
     pub(super) pool: Pool,
+    pub(super) limit: Option<Duration>,
 }
 
 impl Setup {
@@ -38,17 +41,13 @@ impl Setup {
     pub(super) fn executor(&self, own: &Inventory, share: Share, now: Instant) -> Result<Executor> {
         let tables = self.tables.iter();
         let tables = tables
-            .map(|table| executor::table(&table.kind, &table.options, table.pool))
+            .map(|table| executor::table(&table.kind, &table.options, table.pool, table.limit))
             .collect::<Result<_>>()?;
         let config = executor::Config {
             rank: own.rank,
             host: own.host.clone(),
             threads: share.threads,
-            io_threads: if share.threads > 0 && self.pools().contains(&Pool::Io) {
-                self.io_threads
-            } else {
-                0
-            },
+            io_threads: if self.pools().contains(&Pool::Io) { self.io_threads } else { 0 },
             records: self.records,
             memory: share.memory,
         };

@@ -98,6 +98,17 @@ impl Terminal {
         Ok(())
     }
 
+    /// Says something that people must know, beside progress, even if they want quiet.
+    pub fn warn(&self, text: &str) {
+        // With standard error closed there is nobody left to warn.
+        let _ = self.suspended(|| writeln!(io::stderr(), "rankpool: {text}"));
+    }
+
+    /// Tells what was asked for.
+    pub fn tell(&self, text: &str) {
+        let _ = self.suspended(|| write!(io::stderr(), "{text}"));
+    }
+
     /// Takes the bar away.
     pub fn finish(&self) {
         if let Some(bar) = &self.bar {

@@ -7,9 +7,11 @@
 //! n_from = "terms.txt"       # more of them, one a line; `-` is standard input
 //! value = "full"             # or "summary", or "none"
 //! modulus = 1000000007       # instead of `value`: the term's remainder
+//! timeout = "30s"            # or "3x" the median
 //! ```
 
 mod cost;
+mod decimal;
 mod describe;
 mod memory;
 mod output;
@@ -24,7 +26,10 @@ use serde::{Deserialize, Serialize};
 use toml::Value as Toml;
 
 use super::items::{self, NumberItems, NumberSource};
-use super::{Context, ErrorClass, Input, Kind, Plan, PlanContext, Pool, Source, TaskError, Work};
+use super::limit;
+use super::{
+    Context, Done, ErrorClass, Input, Kind, Plan, PlanContext, Pool, Source, TaskError, Work,
+};
 use crate::json;
 
 /// A table that names more tasks than this gathers summaries, unless it says otherwise.
@@ -45,6 +50,7 @@ struct Table {
     n_from: Option<PathBuf>,
     value: Option<Value>,
     modulus: Option<Toml>,
+    timeout: Option<Toml>,
 }
 
 /// How much of a term stands in its record.
@@ -84,7 +90,8 @@ impl Kind for Fibonacci {
     }
 
     fn plan(&self, table: toml::Table, context: &mut PlanContext<'_>) -> Result<Plan> {
-        let Table { n, n_from, value, modulus } = table.clone().try_into()?;
+        let Table { n, n_from, value, modulus, timeout } = table.clone().try_into()?;
+        let limit = limit::of_table(timeout.as_ref())?;
         let modulus = modulus.as_ref().map(read_modulus).transpose()?;
         if n.is_none() && n_from.is_none() {
             bail!(
@@ -104,6 +111,7 @@ impl Kind for Fibonacci {
             options: serde_json::to_string(&options)?,
             source: Box::new(source),
             pool: Pool::Cpu,
+            limit,
         })
     }
 
@@ -197,22 +205,37 @@ impl Work for Terms {
         record.extend_from_slice(&self.after_n);
     }
 
-    fn run(&self, input: &Input, context: &Context, record: &mut Vec<u8>) -> Result<(), TaskError> {
+    fn footprint(&self, input: &Input) -> u64 {
+        match input {
+            Input::Number(n) if self.options.modulus.is_none() => {
+                memory::footprint(*n, self.options.value)
+            }
+            _ => 0,
+        }
+    }
+
+    fn run(
+        &self,
+        input: &Input,
+        context: &Context,
+        record: &mut Vec<u8>,
+    ) -> Result<Done, TaskError> {
         let n = match input {
             Input::Number(n) => *n,
             Input::Text(line) => return Err(items::bad_line(line)),
         };
         if let Some(modulus) = self.options.modulus {
             output::residue(record, term::residue(n, modulus));
-            return Ok(());
+            return Ok(Done::default());
         }
         if let Some(term) = term::small(n) {
             output::small(record, term, self.options.value);
-            return Ok(());
+            return Ok(Done::default());
         }
         memory::check(n, self.options.value, context.memory)
             .map_err(|message| TaskError::new(ErrorClass::Memory, message))?;
-        output::large(record, term::large(n), self.options.value);
-        Ok(())
+        let term = term::large(n, || context.check())?;
+        output::large(record, term, self.options.value, context)?;
+        Ok(Done::default())
     }
 }

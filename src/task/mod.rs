@@ -10,6 +10,7 @@
 pub mod fetch;
 pub mod fibonacci;
 pub mod items;
+mod limit;
 pub mod probe;
 
 use std::fmt;
@@ -18,6 +19,10 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
+
+pub use limit::{Deadline, TimeLimit};
+
+use crate::units;
 
 /// Every kind of work, in the order in which help and errors list them.
 pub static KINDS: &[&dyn Kind] = &[&fibonacci::Fibonacci, &fetch::Fetch, &probe::Probe];
@@ -75,6 +80,9 @@ pub struct Plan {
     pub source: Box<dyn Source>,
     /// The pool that the tasks run in.
     pub pool: Pool,
+    /// How long each task may run, for [`Context::check`]; `None` also where the kind keeps its
+    /// limit by itself.
+    pub limit: Option<TimeLimit>,
 }
 
 impl fmt::Debug for Plan {
@@ -158,18 +166,64 @@ pub trait Work: Send + Sync {
     /// made from: the same input always gives the same bytes.
     fn write_input(&self, input: &Input, record: &mut Vec<u8>);
 
+    /// Bytes that the task is expected to need at its peak: tasks run at the same time as far as
+    /// they fit into [`Context::memory`] together. 0 where it is next to nothing; more than all
+    /// of it is for [`Work::run`] to refuse.
+    fn footprint(&self, _: &Input) -> u64 {
+        0
+    }
+
     /// Runs one task and appends its output as a JSON object.
     ///
     /// On an error, whatever was appended is dropped by the caller. A panic is caught by the
     /// caller and becomes an error of class [`ErrorClass::Panic`].
-    fn run(&self, input: &Input, context: &Context, record: &mut Vec<u8>) -> Result<(), TaskError>;
+    fn run(
+        &self,
+        input: &Input,
+        context: &Context,
+        record: &mut Vec<u8>,
+    ) -> Result<Done, TaskError>;
+}
+
+/// A task that gave an output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// Whoever gave the output asks to be asked again after so long, zero where no time was
+    /// named. The output counts where nobody does.
+    pub again: Option<Duration>,
 }
 
 /// What a running task may know of its surroundings.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Context {
     /// Bytes that this rank may use for its tasks.
     pub memory: u64,
+    /// When the task's time is over, if it has a limit.
+    pub deadline: Option<Deadline>,
+}
+
+impl Context {
+    /// Surroundings without a time limit.
+    pub const fn new(memory: u64) -> Self {
+        Self { memory, deadline: None }
+    }
+
+    /// Whether the task's time is over.
+    pub fn is_over(&self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline.left().is_zero())
+    }
+
+    /// Fails once the task's time is over. A task that takes long asks between its steps;
+    /// nothing else ends it. One that ends by itself has its outcome, however late.
+    pub fn check(&self) -> Result<(), TaskError> {
+        match self.deadline {
+            Some(deadline) if deadline.left().is_zero() => {
+                let limit = units::format_duration(deadline.limit());
+                Err(TaskError::new(ErrorClass::Timeout, format!("took longer than {limit}")))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Why a task failed: data, written to its record.
@@ -179,12 +233,14 @@ pub struct TaskError {
     pub class: ErrorClass,
     /// What happened, in one line.
     pub message: String,
+    /// Whoever refused asks to be asked again after so long.
+    pub again: Option<Duration>,
 }
 
 impl TaskError {
     /// An error of `class` that says `message`.
     pub fn new(class: ErrorClass, message: impl Into<String>) -> Self {
-        Self { class, message: message.into() }
+        Self { class, message: message.into(), again: None }
     }
 }
 

@@ -8,6 +8,10 @@
 //! time = "10ms"      # for "sleep" and "busy"
 //! bytes = "1MB"      # for "output": the length of the text in the output
 //! every = 10         # for "fail", "panic" and "exit": only where n is a multiple of this
+//! slower = 50        # for "sleep" and "busy" with `every`: multiples take so many times `time`
+//! again = "10ms"     # for "echo" and "fail": the outcome asks to be tried again after this
+//! memory = "1GB"     # as much is set aside for each, for tries of what fits together
+//! timeout = "1s"     # or "3x" the median
 //! pool = "io"        # default: "io" for "sleep", else "cpu"
 //! ```
 
@@ -19,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::{Context, ErrorClass, Input, Kind, Plan, PlanContext, TaskError, Work, items};
+use super::{Context, Done, ErrorClass, Input, Kind, Plan, PlanContext, TaskError, Work, items};
 use crate::json;
 use options::{Action, Options};
 
@@ -73,25 +77,37 @@ impl Work for Orders {
         }
     }
 
-    fn run(&self, input: &Input, context: &Context, record: &mut Vec<u8>) -> Result<(), TaskError> {
+    fn footprint(&self, _: &Input) -> u64 {
+        self.0.memory.unwrap_or(self.0.bytes)
+    }
+
+    fn run(
+        &self,
+        input: &Input,
+        context: &Context,
+        record: &mut Vec<u8>,
+    ) -> Result<Done, TaskError> {
         let n = match input {
             Input::Number(n) => *n,
             Input::Text(line) => return Err(items::bad_line(line)),
         };
-        let Options { action, time, every, bytes } = self.0;
+        let Options { action, time, every, bytes, slower, again, .. } = self.0;
+        let time = if n % every == 0 { time.saturating_mul(slower) } else { time };
+        fits(self.footprint(input), context.memory)?;
         match action {
-            Action::Sleep => std::thread::sleep(time),
-            Action::Busy => spin(time),
+            Action::Sleep => sleep(time, context)?,
+            Action::Busy => spin(time, context)?,
             Action::Output => {
-                return text(bytes, context.memory, record);
+                text(bytes, record);
+                return Ok(Done::default());
             }
             Action::Fail | Action::Panic | Action::Exit if n % every == 0 => {
-                return break_down(action, n);
+                return Err(TaskError { again, ..break_down(action, n) });
             }
             Action::Echo | Action::Fail | Action::Panic | Action::Exit => {}
         }
         echo(n, record);
-        Ok(())
+        Ok(Done { again })
     }
 }
 
@@ -102,39 +118,50 @@ fn echo(n: u64, record: &mut Vec<u8>) {
     record.push(b'}');
 }
 
-/// `{"text":"xxx"}`, with a text of `bytes` letters.
-fn text(bytes: u64, memory: u64, record: &mut Vec<u8>) -> Result<(), TaskError> {
-    if bytes > memory {
-        let message = format!(
-            "a text of {bytes} bytes does not fit; this rank may use {memory}: raise `memory`"
-        );
-        return Err(TaskError::new(ErrorClass::Memory, message));
+/// Refuses what needs more memory than there is.
+fn fits(bytes: u64, memory: u64) -> Result<(), TaskError> {
+    if bytes <= memory {
+        return Ok(());
     }
+    let message = format!("{bytes} bytes do not fit; this rank may use {memory}: raise `memory`");
+    Err(TaskError::new(ErrorClass::Memory, message))
+}
+
+/// `{"text":"xxx"}`, with a text of `bytes` letters.
+fn text(bytes: u64, record: &mut Vec<u8>) {
     record.extend_from_slice(b"{\"text\":\"");
     let letters = std::iter::repeat_n(b'x', usize::try_from(bytes).unwrap_or(usize::MAX));
     record.extend(letters);
     record.extend_from_slice(b"\"}");
-    Ok(())
+}
+
+/// Waits, up to the limit.
+fn sleep(time: Duration, context: &Context) -> Result<(), TaskError> {
+    let left = context.deadline.map_or(Duration::MAX, |deadline| deadline.left());
+    std::thread::sleep(time.min(left));
+    if time < left { Ok(()) } else { context.check() }
 }
 
 /// Keeps a core busy.
 #[allow(clippy::disallowed_methods, reason = "the clock is this task's work, not a decision")]
-fn spin(time: Duration) {
+fn spin(time: Duration, context: &Context) -> Result<(), TaskError> {
     let start = Instant::now();
     while start.elapsed() < time {
+        context.check()?;
         std::hint::spin_loop();
     }
+    Ok(())
 }
 
 /// Fails in the way that `action` names.
-fn break_down(action: Action, n: u64) -> Result<(), TaskError> {
+fn break_down(action: Action, n: u64) -> TaskError {
     match action {
         Action::Panic => panic!("`{n}` panics, as its probe was told"),
         // Not `exit`: a rank that crashes runs no handlers, and none of them may hang.
         Action::Exit => std::process::abort(),
         _ => {
             let message = format!("`{n}` fails, as its probe was told");
-            Err(TaskError::new(ErrorClass::Failed, message))
+            TaskError::new(ErrorClass::Failed, message)
         }
     }
 }

@@ -1,7 +1,10 @@
 //! Ranks as threads of one process: the same loops and the same messages without `mpirun`, for a
 //! world of one and for tests of many.
 
-use anyhow::{Context as _, Result, anyhow};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context as _, Result};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use super::{Library, Transport};
@@ -13,14 +16,24 @@ pub struct Local {
     rank: Rank,
     senders: Vec<Sender<(Rank, Vec<u8>)>>,
     inbox: Receiver<(Rank, Vec<u8>)>,
+    /// Which ranks have left, for all of them.
+    left: Arc<[AtomicBool]>,
+    /// Those of them that this rank knows of.
+    known: Vec<bool>,
 }
 
 /// A world of `size` ranks, to be handed one to a thread.
 pub fn world(size: u32) -> Vec<Local> {
     let (senders, inboxes): (Vec<_>, Vec<_>) = (0..size).map(|_| unbounded()).unzip();
-    let ends = inboxes.into_iter().enumerate();
-    ends.map(|(idx, inbox)| Local { rank: Rank::at(idx), senders: senders.clone(), inbox })
-        .collect()
+    let left: Arc<[AtomicBool]> = senders.iter().map(|_| AtomicBool::new(false)).collect();
+    let end = |(idx, inbox)| Local {
+        rank: Rank::at(idx),
+        senders: senders.clone(),
+        inbox,
+        left: Arc::clone(&left),
+        known: vec![false; left.len()],
+    };
+    inboxes.into_iter().enumerate().map(end).collect()
 }
 
 impl Local {
@@ -41,7 +54,23 @@ impl Transport for Local {
     }
 
     fn send(&mut self, to: Rank, message: Vec<u8>) -> Result<()> {
-        self.senders[to.idx()].send((self.rank, message)).map_err(|_| anyhow!("{to} has left"))
+        // A message to a rank that has left is lost, as with any transport.
+        let _ = self.senders[to.idx()].send((self.rank, message));
+        Ok(())
+    }
+
+    fn failed(&mut self) -> Result<Vec<Rank>> {
+        let mut failed = Vec::new();
+        for (idx, left) in self.left.iter().enumerate() {
+            if left.load(Ordering::Acquire) && !std::mem::replace(&mut self.known[idx], true) {
+                failed.push(Rank::at(idx));
+            }
+        }
+        Ok(failed)
+    }
+
+    fn forget(&mut self, rank: Rank) {
+        self.known[rank.idx()] = true;
     }
 
     fn poll(&mut self) -> Result<Option<(Rank, Vec<u8>)>> {
@@ -90,5 +119,11 @@ impl Transport for Local {
 
     fn describe(&self) -> Library {
         Library { name: "no MPI (ranks as threads)".into(), thread_level: "multiple".into() }
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        self.left[self.rank.idx()].store(true, Ordering::Release);
     }
 }

@@ -26,6 +26,12 @@ pub trait Transport {
     /// The next message that has arrived, and who sent it; never blocks.
     fn poll(&mut self) -> Result<Option<(Rank, Vec<u8>)>>;
 
+    /// Ranks that have died since the last call, as far as the transport knows.
+    fn failed(&mut self) -> Result<Vec<Rank>>;
+
+    /// Lets go of everything for or from a rank that is dead, or taken for it.
+    fn forget(&mut self, rank: Rank);
+
     /// Whether messages of this rank are still on their way out.
     fn is_sending(&mut self) -> Result<bool>;
 

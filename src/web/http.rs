@@ -11,9 +11,11 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use ureq::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, LOCATION};
+use ureq::http::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderName, LOCATION, RETRY_AFTER,
+};
 use ureq::http::{Response, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
@@ -23,6 +25,7 @@ use url::Url;
 
 use super::coding::{self, BodyError};
 use super::dns::Cache;
+use super::later;
 use super::roots::Certificates;
 use super::trail::Trail;
 use super::{Error, Failure};
@@ -85,6 +88,9 @@ pub struct Reply {
     pub body: Vec<u8>,
     /// How many redirects led here.
     pub redirects: u32,
+    /// After how long the server asks to be asked again (status 429 or 503); zero where it names
+    /// no time.
+    pub again: Option<Duration>,
 }
 
 /// Fetches addresses; for any number of threads at once.
@@ -118,18 +124,25 @@ impl Client {
         Ok(Self { settings, proxy, roots, cache: Arc::default(), agents: Mutex::default() })
     }
 
-    /// Gets `url`, following redirects.
-    pub fn get(&self, url: &Url) -> Result<Reply, Error> {
+    /// Gets `url`, following redirects, within `limit` where that is less than the settings'
+    /// `timeout`.
+    pub fn get(&self, url: &Url, limit: Option<Duration>) -> Result<Reply, Error> {
         let resting = || self.agents.lock().unwrap_or_else(PoisonError::into_inner);
         let idle = resting().pop();
         let mut connections = idle.unwrap_or_else(|| self.connections());
-        let result = self.follow(&mut connections, url);
+        let result = self.follow(&mut connections, url, limit);
         resting().push(connections);
         result
     }
 
-    fn follow(&self, connections: &mut Connections, url: &Url) -> Result<Reply, Error> {
-        let mut trail = Trail::new(url, now());
+    fn follow(
+        &self,
+        connections: &mut Connections,
+        url: &Url,
+        limit: Option<Duration>,
+    ) -> Result<Reply, Error> {
+        let timeout = self.settings.timeout;
+        let mut trail = Trail::new(url, now(), limit.map_or(timeout, |limit| limit.min(timeout)));
         loop {
             match self.hop(connections, &trail).map_err(|error| trail.locate(error))? {
                 Hop::Reply(reply) => return Ok(reply),
@@ -150,9 +163,10 @@ impl Client {
             return Ok(Hop::Redirect(location));
         }
         let content_type = header(&response, &CONTENT_TYPE);
-        let body = self.body(response)?;
+        let again = matches!(status, 429 | 503).then(|| pause(&response));
+        let body = self.body(response, trail)?;
         let (url, redirects) = (trail.url.clone(), trail.redirects());
-        Ok(Hop::Reply(Reply { status, url, content_type, body, redirects }))
+        Ok(Hop::Reply(Reply { status, url, content_type, body, redirects, again }))
     }
 
     /// Sends the request, once more if an idle connection turned out to be closed: a server may
@@ -171,23 +185,23 @@ impl Client {
             }
             other => other,
         };
-        result.map_err(|error| self.explain(error))
+        result.map_err(|error| self.explain(error, trail))
     }
 
     fn send(&self, agent: &Agent, trail: &Trail) -> Result<Response<Body>, ureq::Error> {
-        let left = self.settings.timeout.saturating_sub(now().duration_since(trail.start));
+        let left = trail.timeout.saturating_sub(now().duration_since(trail.start));
         if left.is_zero() {
             return Err(ureq::Error::Timeout(Timeout::Global));
         }
         let request = agent.get(trail.url.as_str());
-        if trail.redirects() == 0 {
+        if trail.redirects() == 0 && trail.timeout == self.settings.timeout {
             // With settings of its own, a request cannot use the agent's TLS sessions.
             return request.call();
         }
         request.config().timeout_global(Some(left)).build().call()
     }
 
-    fn body(&self, response: Response<Body>) -> Result<Vec<u8>, Error> {
+    fn body(&self, response: Response<Body>, trail: &Trail) -> Result<Vec<u8>, Error> {
         let limit = self.settings.max_body;
         let length = header(&response, &CONTENT_LENGTH).and_then(|text| text.parse::<u64>().ok());
         if length.is_some_and(|length| length > limit.saturating_add(coding::slack(limit))) {
@@ -204,7 +218,7 @@ impl Client {
             BodyError::Read(error) if is_closed(&error) => {
                 Error::new(Failure::Http, "the connection was closed in the middle of the body")
             }
-            BodyError::Read(error) => self.explain(ureq::Error::from(error)),
+            BodyError::Read(error) => self.explain(ureq::Error::from(error), trail),
         })
     }
 
@@ -236,9 +250,9 @@ impl Client {
         Connections { agent, used: false }
     }
 
-    fn explain(&self, error: ureq::Error) -> Error {
+    fn explain(&self, error: ureq::Error, trail: &Trail) -> Error {
         let (failure, message) = match error {
-            ureq::Error::Timeout(limit) => (Failure::Timeout, self.explain_timeout(limit)),
+            ureq::Error::Timeout(limit) => (Failure::Timeout, self.explain_timeout(limit, trail)),
             ureq::Error::Io(error) => explain_io(&error),
             ureq::Error::Other(error) if error.is::<NoAddress>() => {
                 (Failure::Dns, error.to_string())
@@ -255,13 +269,13 @@ impl Client {
         Error::new(failure, message)
     }
 
-    fn explain_timeout(&self, limit: Timeout) -> String {
+    fn explain_timeout(&self, limit: Timeout, trail: &Trail) -> String {
         let settings = &self.settings;
         let (what, name, span) = match limit {
             Timeout::Connect => ("no connection", "connect_timeout", settings.connect_timeout),
             Timeout::PerRead => ("nothing more was sent", "read_timeout", settings.read_timeout),
             Timeout::PerWrite => ("nothing more was taken", "read_timeout", settings.read_timeout),
-            _ => ("not done", "timeout", settings.timeout),
+            _ => ("not done", "timeout", trail.timeout),
         };
         format!("{what} within `{name}` ({})", format_duration(span))
     }
@@ -282,6 +296,13 @@ fn now() -> Instant {
 fn header(response: &Response<Body>, name: &HeaderName) -> Option<String> {
     let value = response.headers().get_all(name).iter().next_back()?;
     Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+}
+
+/// How long an answer asks to wait before the next request.
+fn pause(response: &Response<Body>) -> Duration {
+    let after = header(response, &RETRY_AFTER).unwrap_or_default();
+    let date = header(response, &DATE);
+    later::pause(&after, date.as_deref(), SystemTime::now())
 }
 
 /// Whether the other side ended the connection.

@@ -10,6 +10,7 @@ pub mod charset;
 pub mod coding;
 mod dns;
 pub mod http;
+mod later;
 pub mod links;
 pub mod mime;
 pub mod roots;

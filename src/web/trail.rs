@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** pure; an address is never visited twice, and only http and https ever are.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use url::Url;
 
@@ -15,13 +15,15 @@ pub(super) struct Trail {
     visited: Vec<Url>,
     /// When it began.
     pub(super) start: Instant,
+    /// How long the whole way may take.
+    pub(super) timeout: Duration,
 }
 
 impl Trail {
-    pub(super) fn new(url: &Url, start: Instant) -> Self {
+    pub(super) fn new(url: &Url, start: Instant, timeout: Duration) -> Self {
         let mut url = url.clone();
         url.set_fragment(None);
-        Self { url, visited: Vec::new(), start }
+        Self { url, visited: Vec::new(), start, timeout }
     }
 
     /// An error that says where it happened, unless that is where the trail began.

@@ -43,7 +43,7 @@ impl Call {
         self
     }
 
-    fn env(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
         self
     }
@@ -84,10 +84,10 @@ fn text(bytes: &[u8]) -> &str {
 #[test]
 fn help_lists_commands_and_examples() {
     let help = Call::new("--help").prints();
-    for word in ["run", "check", "fib", "fetch", "info", "Examples:"] {
+    for word in ["run", "check", "fib", "fetch", "info", "launch", "Examples:"] {
         assert!(help.contains(word), "{word} in:\n{help}");
     }
-    for command in ["run", "check", "fib", "fetch", "info"] {
+    for command in ["run", "check", "fib", "fetch", "info", "launch"] {
         let help = Call::new("help").arg(command).prints();
         assert!(help.contains("Examples:\n"), "{help}");
         let widest = help.lines().map(|line| line.chars().count()).max();

@@ -35,7 +35,7 @@ fn work(table: &str) -> Box<dyn Work> {
 
 fn run(work: &dyn Work, input: &str) -> Result<Value, TaskError> {
     let mut record = Vec::new();
-    work.run(&Input::Text(input.into()), &Context { memory: 1 << 30 }, &mut record)?;
+    work.run(&Input::Text(input.into()), &Context::new(1 << 30), &mut record)?;
     Ok(serde_json::from_slice(&record).unwrap())
 }
 
@@ -115,6 +115,28 @@ fn any_status_is_an_outcome() {
     }
     let site = Site::start([("/", html(""))]);
     assert_eq!(fetch(&site.url("/missing"), "").unwrap()["status"], 404);
+}
+
+#[test]
+fn a_server_that_asks_to_come_again_is_heard() {
+    let hint = |answer: Answer| {
+        let site = Site::start([("/", answer)]);
+        let context = Context::new(1 << 30);
+        let url = Input::Text(site.url("/").into());
+        work("urls = []").run(&url, &context, &mut Vec::new()).unwrap().again
+    };
+    let seconds = |n| Some(Duration::from_secs(n));
+    for status in [429, 503] {
+        let answer = html("").status(status);
+        assert_eq!(hint(answer.clone()), seconds(0), "no header: whoever asks chooses the pause");
+        assert_eq!(hint(answer.clone().with("Retry-After", "7")), seconds(7));
+        assert_eq!(hint(answer.clone().with("retry-after", "86400")), seconds(3600));
+        let dated = answer.with("Date", "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(hint(dated.with("Retry-After", "Sun, 06 Nov 1994 08:49:59 GMT")), seconds(22));
+    }
+    for status in [200, 404, 500] {
+        assert_eq!(hint(html("").status(status).with("Retry-After", "7")), None, "{status}");
+    }
 }
 
 #[test]
@@ -634,7 +656,7 @@ fn what_is_no_address_is_an_invalid_input() {
     for input in ["", "not a url", "/relative", "ftp://h/", "http://"] {
         fails(run(&*work, input), ErrorClass::InvalidInput, &format!("`{input}`"));
     }
-    let number = work.run(&Input::Number(7), &Context { memory: 0 }, &mut Vec::new());
+    let number = work.run(&Input::Number(7), &Context::new(0), &mut Vec::new());
     assert_eq!(number.unwrap_err().class, ErrorClass::InvalidInput);
 }
 

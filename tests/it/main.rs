@@ -1,6 +1,7 @@
 //! The integration tests: one binary, a module a boundary.
 
 #![allow(clippy::unwrap_used, reason = "what a test does not expect is to end it")]
+#![allow(clippy::print_stderr, reason = "a test that cannot run here says why")]
 #![allow(
     clippy::format_push_string,
     clippy::format_collect,
@@ -13,10 +14,20 @@ mod cli;
 // The kind `fetch` against servers on loopback.
 mod fetch;
 mod site;
+// The job files in jobs/.
+mod jobs;
+// README.md.
+mod readme;
+// Worlds that `launch` starts and supervises.
+mod launch;
+// Limits of time and memory.
+mod limits;
 // Whole jobs, with ranks as threads.
 mod local;
 // Whole jobs on real MPI ranks.
 mod mpirun;
+// Ranks that die, signals, limits: what a run survives and how it ends early.
+mod survival;
 // The rules of the architecture.
 mod tidy;
 // What all of them use.

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::local::{MIXED, MIXED_TASKS, gathered, run as run_locally};
 use crate::site::{Site, html};
-use crate::util::{Running, mpirun, rankpool};
+use crate::util::{mpirun, rankpool, ranks_of};
 
 #[test]
 fn any_number_of_ranks_gathers_what_one_process_does() {
@@ -145,30 +145,6 @@ fn peak_kib(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().strip_suffix(" kB")?.trim().parse().ok()
-}
-
-/// The processes of the ranks below a launcher.
-fn ranks_of(running: &Running) -> Vec<u32> {
-    let children = |pid: u32| -> Vec<u32> {
-        let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-        let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
-        lists
-            .flat_map(|list| {
-                list.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>()
-            })
-            .collect()
-    };
-    let mut below = children(running.child.id());
-    let mut at = 0;
-    while at < below.len() {
-        below.extend(children(below[at]));
-        at += 1;
-    }
-    let is_rank = |pid: &u32| {
-        fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.ends_with("rankpool"))
-    };
-    below.retain(is_rank);
-    below
 }
 
 #[test]

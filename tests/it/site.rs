@@ -28,6 +28,8 @@ pub(crate) enum Answer {
     After { pause: Duration, then: Box<Answer> },
     /// This to the first request of a connection; a later one finds it closed.
     First(Box<Answer>),
+    /// `first` to the first request for the path, `then` to all others.
+    Once { first: Box<Answer>, then: Box<Answer> },
     /// Nothing; the connection is closed.
     Close,
     /// Nothing; the connection is held until the client gives up.
@@ -153,6 +155,12 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     }
 }
 
+impl Shared {
+    fn visits_of(&self, path: &str) -> usize {
+        self.visits.lock().unwrap().iter().filter(|visit| visit.path == path).count()
+    }
+}
+
 /// Serves one connection until either side ends it; errors mean that the client is gone.
 fn serve(stream: &TcpStream, shared: &Shared, connection: usize) {
     // A test that forgets its connection must not keep its thread for ever.
@@ -175,6 +183,9 @@ fn serve(stream: &TcpStream, shared: &Shared, connection: usize) {
         let answer = answer.unwrap_or_else(|| html("<title>nothing here</title>").status(404));
         let answer = match answer {
             Answer::First(answer) if is_first => *answer,
+            Answer::Once { first, then } => {
+                *if shared.visits_of(&path) == 1 { first } else { then }
+            }
             other => other,
         };
         is_first = false;
@@ -233,7 +244,7 @@ fn write_answer(mut stream: &TcpStream, answer: Answer) -> std::io::Result<bool>
                 }
             }
         }
-        Answer::Close | Answer::First(_) => {}
+        Answer::Close | Answer::First(_) | Answer::Once { .. } => {}
         Answer::Hang => {
             let _ = stream.read(&mut [0]);
         }

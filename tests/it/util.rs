@@ -98,8 +98,12 @@ pub(crate) fn rankpool() -> Rankpool {
 
 /// rankpool on `ranks` real MPI ranks.
 pub(crate) fn mpirun(ranks: u32) -> Rankpool {
+    mpirun_with(ranks, &[])
+}
+
+fn mpirun_with(ranks: u32, flags: &[&str]) -> Rankpool {
     let mut command = Command::new("mpirun");
-    command.args(["-n", &ranks.to_string()]);
+    command.args(["-n", &ranks.to_string()]).args(flags);
     if is_open_mpi() {
         command.args(["--bind-to", "none", "--mca", "mpi_yield_when_idle", "1"]);
         command.env("OMPI_MCA_rmaps_base_oversubscribe", "1");
@@ -112,13 +116,28 @@ pub(crate) fn mpirun(ranks: u32) -> Rankpool {
     Rankpool::new(command)
 }
 
-fn is_open_mpi() -> bool {
-    static OPEN_MPI: OnceLock<bool> = OnceLock::new();
-    *OPEN_MPI.get_or_init(|| {
+/// The same with what lets an MPI go on when a rank has died; `None` where it cannot.
+pub(crate) fn surviving_mpirun(ranks: u32) -> Option<Rankpool> {
+    let version = mpirun_version();
+    let flags: &[&str] = match () {
+        () if version.contains("(Open MPI) 5") => &["--with-ft", "ulfm"],
+        () if version.contains("(Open MPI) 4") => &["--enable-recovery"],
+        () => return None,
+    };
+    Some(mpirun_with(ranks, &[flags, &["--mca", "async_mpi_finalize", "1"]].concat()))
+}
+
+fn mpirun_version() -> &'static str {
+    static VERSION: OnceLock<String> = OnceLock::new();
+    VERSION.get_or_init(|| {
         let output = Command::new("mpirun").arg("--version").output();
         let output = output.expect("`mpirun` is on PATH: source scripts/env");
-        String::from_utf8_lossy(&output.stdout).contains("Open MPI")
+        String::from_utf8_lossy(&output.stdout).into_owned()
     })
+}
+
+fn is_open_mpi() -> bool {
+    mpirun_version().contains("Open MPI")
 }
 
 impl Rankpool {
@@ -208,6 +227,30 @@ impl Running {
             std::thread::sleep(Duration::from_millis(2));
         }
     }
+}
+
+/// The processes of the ranks below a launcher (proc(5)).
+pub(crate) fn ranks_of(running: &Running) -> Vec<u32> {
+    let children = |pid: u32| -> Vec<u32> {
+        let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+        let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
+        lists
+            .flat_map(|list| {
+                list.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>()
+            })
+            .collect()
+    };
+    let mut below = children(running.child.id());
+    let mut at = 0;
+    while at < below.len() {
+        below.extend(children(below[at]));
+        at += 1;
+    }
+    let is_rank = |pid: &u32| {
+        fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe.ends_with("rankpool"))
+    };
+    below.retain(is_rank);
+    below
 }
 
 #[allow(clippy::disallowed_methods, reason = "deadlines")]

@@ -17,7 +17,7 @@ use url::Url;
 use self::options::{Options, Table};
 use self::page::Reader;
 use super::items::TextItems;
-use super::{Context, ErrorClass, Input, Kind, Plan, PlanContext, Pool, TaskError, Work};
+use super::{Context, Done, ErrorClass, Input, Kind, Plan, PlanContext, Pool, TaskError, Work};
 use crate::web::http::Client;
 use crate::web::{Error, Failure};
 
@@ -35,6 +35,8 @@ impl Kind for Fetch {
 
     fn plan(&self, table: toml::Table, context: &mut PlanContext<'_>) -> Result<Plan> {
         let table = Table::read(table)?;
+        // A fixed limit is the client's.
+        let limit = Some(table.options.timeout).filter(|limit| limit.fixed().is_none());
         let (resolved, options) = (table.resolved()?, serde_json::to_string(&table.options)?);
         let base = table.base;
         let from = table.urls_from.map(|path| match path.as_str() {
@@ -45,7 +47,7 @@ impl Kind for Fetch {
         let check = Box::new(move |entry: &str| address(entry, base.as_ref()).map(String::from));
         let seen = context.seen.of(self.name());
         let source = Box::new(items.source("urls", COST, Rc::clone(&seen), check)?);
-        Ok(Plan { resolved, options, source, pool: Pool::Io })
+        Ok(Plan { resolved, options, source, pool: Pool::Io, limit })
     }
 
     fn work(&self, options: &str) -> Result<Box<dyn Work>> {
@@ -117,15 +119,22 @@ impl Work for Fetcher {
         record.extend_from_slice(serde_json::json!({ "url": url }).to_string().as_bytes());
     }
 
-    fn run(&self, input: &Input, _: &Context, record: &mut Vec<u8>) -> Result<(), TaskError> {
+    fn run(
+        &self,
+        input: &Input,
+        context: &Context,
+        record: &mut Vec<u8>,
+    ) -> Result<Done, TaskError> {
         let invalid = |what: String| TaskError::new(ErrorClass::InvalidInput, what);
         let Input::Text(url) = input else {
             return Err(invalid(format!("a URL is needed, not {input:?}")));
         };
         let url = address(url, None).map_err(|error| invalid(error.to_string()))?;
-        let page = self.reader.read(&self.client.get(&url)?);
+        let limit = context.deadline.map(|deadline| deadline.limit());
+        let reply = self.client.get(&url, limit)?;
+        let page = self.reader.read(&reply);
         serde_json::to_writer(record, &page).expect("a page has only texts, numbers and lists");
-        Ok(())
+        Ok(Done { again: reply.again })
     }
 }
 

@@ -9,12 +9,17 @@ use serde::{Deserialize, Serialize};
 use toml::Value;
 use url::Url;
 
+use crate::task::TimeLimit;
 use crate::units;
 use crate::web::http::{Client, Settings};
 use crate::web::roots::Certificates;
 
 /// Links reported where `links` does not say: as many as the original example printed.
 const LINKS: usize = 3;
+
+/// The limit on everything where `timeout` names no other; also where it is a multiple of the
+/// median, which may be larger, or not known yet.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// What every rank needs to know; also the keys of the table that have defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,8 +29,7 @@ pub(super) struct Options {
     connect_timeout: Duration,
     #[serde(with = "units::duration")]
     read_timeout: Duration,
-    #[serde(with = "units::duration")]
-    timeout: Duration,
+    pub(super) timeout: TimeLimit,
     #[serde(with = "units::size")]
     max_body: u64,
     redirects: u32,
@@ -41,7 +45,7 @@ impl Default for Options {
         Self {
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(30),
-            timeout: Duration::from_secs(60),
+            timeout: TimeLimit::Fixed(LONGEST),
             max_body: 10 << 20,
             redirects: 10,
             user_agent: concat!("rankpool/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -59,7 +63,7 @@ impl Options {
         Settings {
             connect_timeout: self.connect_timeout,
             read_timeout: self.read_timeout,
-            timeout: self.timeout,
+            timeout: self.timeout.fixed().unwrap_or(LONGEST),
             max_body: self.max_body,
             redirects: self.redirects,
             user_agent: self.user_agent.clone(),
@@ -69,11 +73,8 @@ impl Options {
     }
 
     fn check(&self) -> Result<()> {
-        let spans = [
-            ("connect_timeout", self.connect_timeout),
-            ("read_timeout", self.read_timeout),
-            ("timeout", self.timeout),
-        ];
+        let spans =
+            [("connect_timeout", self.connect_timeout), ("read_timeout", self.read_timeout)];
         if let Some((key, _)) = spans.iter().find(|(_, span)| span.is_zero()) {
             bail!("`{key}` is zero: nothing could be fetched in no time; write `\"30s\"`");
         }
@@ -216,7 +217,7 @@ mod tests {
             ("max_boddy = 1", "unknown key `max_boddy`; did you mean `max_body`?"),
             ("zzz = 1", "unknown key `zzz`; use one of urls, urls_from, base"),
             ("timeout = 30", "`timeout`: "),
-            ("timeout = '30'", "`timeout`: `30` is no span of time"),
+            ("timeout = '30'", "`timeout`: `30` is no time limit; write `30s`, or `3x` the median"),
             ("read_timeout = '0s'", "`read_timeout` is zero"),
             ("max_body = 'much'", "`max_body`: `much` is no size"),
             ("max_body = -1", "`max_body`: "),

@@ -139,6 +139,7 @@ mod tests {
             content_type: content_type.map(str::to_owned),
             body: body.to_vec(),
             redirects: 1,
+            again: None,
         };
         serde_json::to_value(reader.read(&reply)).unwrap()
     }

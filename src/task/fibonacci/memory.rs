@@ -21,6 +21,17 @@ fn needed(n: u64, value: Value) -> f64 {
     term::bits(n) / 8.0 * factor
 }
 
+/// The same in whole bytes; nothing for a term of machine words.
+pub(super) fn footprint(n: u64, value: Value) -> u64 {
+    if n <= term::LAST_SMALL {
+        return 0;
+    }
+    #[allow(clippy::cast_possible_truncation, reason = "a cast of floats ends at the limits")]
+    #[allow(clippy::cast_sign_loss, reason = "a number of bytes has no sign")]
+    let bytes = needed(n, value).ceil() as u64;
+    bytes
+}
+
 /// Refuses a term that would not fit into `memory` bytes; says why.
 pub(super) fn check(n: u64, value: Value, memory: u64) -> Result<(), String> {
     let needed = needed(n, value);

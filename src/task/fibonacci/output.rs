@@ -3,9 +3,9 @@
 use rug::Integer;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::Value;
+use super::{Value, decimal};
 use crate::json;
-use crate::task::id_digits;
+use crate::task::{Context, TaskError, id_digits};
 
 /// Digits that a summary shows at either end.
 const SHOWN_DIGITS: usize = 20;
@@ -38,15 +38,35 @@ pub(super) fn small(record: &mut Vec<u8>, term: u128, value: Value) {
     }
 }
 
-/// A longer term.
-pub(super) fn large(record: &mut Vec<u8>, term: Integer, value: Value) {
+/// A longer term; with a time limit the conversion to digits looks at the clock, which costs it a
+/// few percent.
+pub(super) fn large(
+    record: &mut Vec<u8>,
+    term: Integer,
+    value: Value,
+    context: &Context,
+) -> Result<(), TaskError> {
     if value == Value::None {
-        return bits(record, term.significant_digits::<bool>() as u64);
+        bits(record, term.significant_digits::<bool>() as u64);
+        return Ok(());
+    }
+    let text = digits(term, context)?;
+    if value == Value::Full {
+        full(record, &text);
+    } else {
+        summary(record, &text);
+    }
+    Ok(())
+}
+
+/// A term's digits. The term ends here: both are large, and the record may need as much again.
+fn digits(term: Integer, context: &Context) -> Result<String, TaskError> {
+    if context.deadline.is_some() {
+        return decimal::digits(term, || context.check());
     }
     let text = term.to_string_radix(10);
-    // Both are large, and the record may need as much again.
     drop(term);
-    if value == Value::Full { full(record, &text) } else { summary(record, &text) }
+    Ok(text)
 }
 
 /// `{"value":"55","digits":2}`.

@@ -28,22 +28,25 @@ pub(super) fn small(n: u64) -> Option<u128> {
 ///
 /// Doubling as in GMP's own `mpz_fib_ui`, two squarings a step and one product at the end:
 /// F(2k+1) = 4 F(k)² - F(k-1)² + 2 (-1)^k, F(2k-1) = F(k)² + F(k-1)², and F(2k) is their
-/// difference. (It takes the same time, knows n above 2^32, and can stop between steps.)
-pub(super) fn large(n: u64) -> Integer {
+/// difference. (It takes the same time, knows n above 2^32, and can stop between steps: `check`
+/// is asked there, and its error ends it. The last two steps take most of the time.)
+pub(super) fn large<E>(n: u64, check: impl Fn() -> Result<(), E>) -> Result<Integer, E> {
     let n_steps = (n.max(1).ilog2() + 1).saturating_sub(LAST_SMALL.ilog2());
     let mut k = n >> n_steps;
     let Some(n_squarings) = n_steps.checked_sub(1) else {
-        return leading(k, 0);
+        return Ok(leading(k, 0));
     };
     // Short terms are not worth an allocation a step; long ones grow as they need it.
     let n_bits = if n < 100_000 { usize::try_from(n).unwrap_or(0) } else { 0 };
     let (at, before) = (leading(k, n_bits), leading(k - 1, n_bits));
     let mut pair = Pair { at, before, spare: Integer::with_capacity(n_bits) };
     for step in (1..=n_squarings).rev() {
+        check()?;
         pair.double(k % 2 == 1, n >> step & 1 == 1);
         k = n >> step;
     }
-    pair.last(k % 2 == 1, n % 2 == 1)
+    check()?;
+    Ok(pair.last(k % 2 == 1, n % 2 == 1))
 }
 
 /// F(k) of the leading bits of an index, with room for `n_bits`.

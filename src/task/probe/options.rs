@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use toml::Value as Toml;
 
 use crate::task::items::{self, NumberItems, NumberRange};
-use crate::task::{Plan, PlanContext, Pool};
+use crate::task::{Plan, PlanContext, Pool, limit};
 use crate::units;
 
 /// Expected seconds of a task that does next to nothing.
@@ -30,7 +30,11 @@ struct Table {
     time: Option<String>,
     every: Option<u64>,
     bytes: Option<Toml>,
+    slower: Option<u32>,
+    again: Option<String>,
+    memory: Option<Toml>,
     pool: Option<Pool>,
+    timeout: Option<Toml>,
 }
 
 /// What a task does.
@@ -78,12 +82,19 @@ impl Action {
 pub(super) struct Options {
     pub(super) action: Action,
     pub(super) time: Duration,
-    /// Only multiples of this fail, panic or exit; at least 1.
+    /// Only multiples of this fail, panic or exit, or are slower; at least 1.
     pub(super) every: u64,
     pub(super) bytes: u64,
+    /// How many times as long the slower ones take.
+    pub(super) slower: u32,
+    /// What the outcome asks for.
+    pub(super) again: Option<Duration>,
+    /// What it claims to need; by itself the bytes of its output.
+    pub(super) memory: Option<u64>,
 }
 
 impl Options {
+    /// What rank 0 is told: not which tasks are slower, for that is what they try.
     fn cost(&self) -> f32 {
         match self.action {
             Action::Sleep | Action::Busy => self.time.as_secs_f32(),
@@ -96,14 +107,14 @@ impl Options {
 /// Checks a table.
 pub(super) fn plan(mut written: toml::Table, context: &mut PlanContext<'_>) -> Result<Plan> {
     let table: Table = written.clone().try_into()?;
-    let options = options(&table)?;
+    let (options, limit) = (options(&table)?, limit::of_table(table.timeout.as_ref())?);
     let (cost, pool) = (options.cost(), table.pool.unwrap_or(table.action.pool()));
     let seen = Rc::clone(&context.seen.of("probe"));
     let source = numbers(table, context)?.source("n", seen, Box::new(move |_| cost))?;
     written.insert("action".to_owned(), options.action.as_str().into());
     written.insert("pool".to_owned(), if pool == Pool::Io { "io" } else { "cpu" }.into());
     let options = serde_json::to_string(&options)?;
-    Ok(Plan { resolved: written, options, source: Box::new(source), pool })
+    Ok(Plan { resolved: written, options, source: Box::new(source), pool, limit })
 }
 
 fn numbers(table: Table, context: &PlanContext<'_>) -> Result<NumberItems> {
@@ -119,17 +130,21 @@ fn numbers(table: Table, context: &PlanContext<'_>) -> Result<NumberItems> {
 }
 
 fn options(table: &Table) -> Result<Options> {
-    let Table { action, time, every, bytes, .. } = table;
-    only_for("time", time.is_some(), *action, &[Action::Sleep, Action::Busy], true)?;
+    let Table { action, time, every, bytes, slower, again, memory, .. } = table;
+    let waits = &[Action::Sleep, Action::Busy];
+    only_for("time", time.is_some(), *action, waits, true)?;
+    only_for("slower", slower.is_some(), *action, waits, every.is_some())?;
+    only_for("again", again.is_some(), *action, &[Action::Echo, Action::Fail], false)?;
     only_for("bytes", bytes.is_some(), *action, &[Action::Output], true)?;
     only_for(
         "every",
         every.is_some(),
         *action,
-        &[Action::Fail, Action::Panic, Action::Exit],
+        &[Action::Fail, Action::Panic, Action::Exit, Action::Sleep, Action::Busy],
         false,
     )?;
     let time = time.as_deref().map(units::parse_duration).transpose().context("`time`")?;
+    let again = again.as_deref().map(units::parse_duration).transpose().context("`again`")?;
     if *every == Some(0) {
         bail!("`every` is `0`; use 1 or more");
     }
@@ -137,7 +152,10 @@ fn options(table: &Table) -> Result<Options> {
         action: *action,
         time: time.unwrap_or_default(),
         every: every.unwrap_or(1),
-        bytes: bytes.as_ref().map(read_bytes).transpose()?.unwrap_or(0),
+        slower: slower.unwrap_or(1),
+        again,
+        bytes: bytes.as_ref().map(|value| read_bytes("bytes", value)).transpose()?.unwrap_or(0),
+        memory: memory.as_ref().map(|value| read_bytes("memory", value)).transpose()?,
     })
 }
 
@@ -157,13 +175,13 @@ fn only_for(
     }
 }
 
-/// Reads the length of an output's text: `50000000` or `"50MB"`.
-fn read_bytes(value: &Toml) -> Result<u64> {
+/// Reads a number of bytes: `50000000` or `"50MB"`.
+fn read_bytes(key: &str, value: &Toml) -> Result<u64> {
     let bytes = match value {
-        Toml::String(text) => units::parse_size(text).context("`bytes`")?,
+        Toml::String(text) => units::parse_size(text).with_context(|| format!("`{key}`"))?,
         other => {
             let bytes = other.as_integer().and_then(|bytes| u64::try_from(bytes).ok());
-            bytes.with_context(|| format!("`bytes` is `{other}`; use `50000000` or `\"50MB\"`"))?
+            bytes.with_context(|| format!("`{key}` is `{other}`; use `50000000` or `\"50MB\"`"))?
         }
     };
     Ok(bytes)

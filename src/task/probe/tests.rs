@@ -7,7 +7,7 @@ use super::*;
 use crate::task::items::SeenByContent;
 use crate::task::{Next, Pool};
 
-const CONTEXT: Context = Context { memory: 1 << 30 };
+const CONTEXT: Context = Context::new(1 << 30);
 
 fn plan(table: &str) -> Result<Plan> {
     let mut seen = SeenByContent::default();
@@ -82,7 +82,7 @@ fn output_is_as_long_as_it_is_told_to() {
     let error = run("n = 1\naction = \"output\"\nbytes = \"1TB\"", 3).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "memory: a text of 1000000000000 bytes does not fit; this rank may use 1073741824: raise `memory`"
+        "memory: 1000000000000 bytes do not fit; this rank may use 1073741824: raise `memory`"
     );
 }
 

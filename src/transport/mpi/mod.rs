@@ -1,16 +1,22 @@
-//! Ranks as MPI processes: the only file that names `mpi`.
+//! Ranks as MPI processes: the only folder that names `mpi`.
 //!
 //! Only the thread that started MPI calls it (`MPI_THREAD_FUNNELED`, MPI 4.1 section 11.6).
 //! The collectives are rsmpi's; point to point goes to the C functions, because rsmpi drops
 //! their return codes and cannot keep a buffer until an immediate send has completed.
+//!
+//! Where the MPI can tell that a rank has died (ULFM: Open MPI 5 with `--with-ft ulfm`), errors
+//! are returned and looked into; elsewhere they end the world, as MPI does by itself.
 //!
 //! **Invariant:** no call here waits for another rank, the collectives at the start and
 //! finalising at the end apart.
 
 #![allow(unsafe_code, reason = "MPI's point-to-point functions are C functions")]
 
-use std::collections::{HashMap, VecDeque};
+mod ulfm;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::ffi::{c_int, c_void};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use mpi::Threading;
@@ -23,6 +29,7 @@ use mpi::traits::{Communicator, Root};
 
 use super::{Library, Transport};
 use crate::message::Rank;
+use ulfm::Ulfm;
 
 /// The largest piece of a message: far below the 2^31-1 that an MPI count can hold, and short
 /// enough that receiving one does not hold up the loop.
@@ -39,11 +46,17 @@ pub struct Mpi {
     sending: VecDeque<Sending>,
     /// Pieces of messages whose last one has not arrived, by sender.
     partial: HashMap<Rank, Vec<u8>>,
+    ulfm: Option<Ulfm>,
+    /// Ranks that are dead or taken for it.
+    gone: BTreeSet<Rank>,
+    /// Those of them that [`Transport::failed`] has not told of yet.
+    untold: Vec<Rank>,
     /// Last, so that it is dropped last: dropping it finalises MPI.
     _universe: Universe,
 }
 
 struct Sending {
+    to: Rank,
     request: ffi::MPI_Request,
     /// MPI reads it until the request completes.
     _piece: Vec<u8>,
@@ -58,8 +71,21 @@ pub fn start() -> Result<Mpi> {
         threading >= Threading::Funneled,
         "this MPI grants thread level {threading:?} only; rankpool needs MPI_THREAD_FUNNELED"
     );
-    let (sending, partial) = (VecDeque::new(), HashMap::new());
-    Ok(Mpi { world, threading, sending, partial, _universe: universe })
+    let ulfm = Ulfm::find();
+    if ulfm.is_some() {
+        // SAFETY: a valid communicator and a predefined error handler.
+        unsafe { ffi::MPI_Comm_set_errhandler(world.as_raw(), ffi::RSMPI_ERRORS_RETURN) };
+    }
+    Ok(Mpi {
+        world,
+        threading,
+        sending: VecDeque::new(),
+        partial: HashMap::new(),
+        ulfm,
+        gone: BTreeSet::new(),
+        untold: Vec::new(),
+        _universe: universe,
+    })
 }
 
 /// Name and version of the MPI library that this binary runs with; does not start it.
@@ -70,6 +96,25 @@ pub fn library() -> String {
 }
 
 impl Mpi {
+    /// Leaves MPI, whose finalising waits for other ranks: should one of them be beyond reach,
+    /// this process ends with `code` after `limit` all the same.
+    pub fn finalize(self, code: i32, limit: Duration) {
+        let watch = move || {
+            std::thread::sleep(limit);
+            // SAFETY: ends the process without the exit handlers, which may wait as well.
+            unsafe { libc::_exit(code) }
+        };
+        // Without the watch, finalising is as reliable as the MPI is.
+        let _ = std::thread::Builder::new().name("finalize".into()).spawn(watch);
+        drop(self);
+    }
+
+    /// Ends this process alone, at once.
+    pub fn leave(code: i32) -> ! {
+        // SAFETY: ends the process without the exit handlers, which may wait for other ranks.
+        unsafe { libc::_exit(code) }
+    }
+
     /// Ends every rank at once with an exit code.
     pub fn abort(&self, code: i32) -> ! {
         self.world.abort(code)
@@ -90,19 +135,49 @@ impl Mpi {
             })?;
             request
         };
-        self.sending.push_back(Sending { request, _piece: piece });
+        self.sending.push_back(Sending { to, request, _piece: piece });
         Ok(())
     }
 
-    /// Lets go of what has been sent, oldest first.
+    fn send_pieces(&mut self, to: Rank, message: Vec<u8>) -> Result<()> {
+        if message.len() <= PIECE {
+            return self.send_piece(to, message, LAST);
+        }
+        let mut pieces = message.chunks(PIECE);
+        let last = pieces.next_back().expect("longer than a piece");
+        for piece in pieces {
+            self.send_piece(to, piece.to_vec(), MORE)?;
+        }
+        self.send_piece(to, last.to_vec(), LAST)
+    }
+
+    /// Looks into an error: ranks that have died explain it, otherwise it is one of ours.
+    fn look_into(&mut self, error: anyhow::Error) -> Result<()> {
+        let Some(ulfm) = self.ulfm else { return Err(error) };
+        let dead = ulfm.dead(self.world.as_raw())?;
+        let before = self.gone.len();
+        for rank in dead {
+            if self.gone.insert(rank) {
+                self.untold.push(rank);
+            }
+        }
+        // A second error about a rank that is known to be dead is no news, but no fault either.
+        if self.gone.len() == before && before == 0 { Err(error) } else { Ok(()) }
+    }
+
+    /// Lets go of what has been sent, oldest first, and of what nobody will receive.
     fn complete_sends(&mut self) -> Result<()> {
         while let Some(oldest) = self.sending.front_mut() {
             let mut done = 0;
             // SAFETY: the request came from MPI_Isend and has not completed before.
-            unsafe {
+            let tested = unsafe {
                 check("MPI_Test", || {
                     ffi::MPI_Test(&raw mut oldest.request, &raw mut done, ffi::RSMPI_STATUS_IGNORE)
-                })?;
+                })
+            };
+            if let Err(error) = tested {
+                self.look_into(error)?;
+                done = 1;
             }
             if done == 0 {
                 break;
@@ -165,23 +240,23 @@ impl Transport for Mpi {
         u32::try_from(self.world.size()).expect("a size is not negative")
     }
 
-    fn send(&mut self, to: Rank, mut message: Vec<u8>) -> Result<()> {
-        if message.len() > PIECE {
-            let whole = message;
-            let mut pieces = whole.chunks(PIECE);
-            let last = pieces.next_back().expect("longer than a piece");
-            for piece in pieces {
-                self.send_piece(to, piece.to_vec(), MORE)?;
-            }
-            message = last.to_vec();
+    fn send(&mut self, to: Rank, message: Vec<u8>) -> Result<()> {
+        if self.gone.contains(&to) {
+            return Ok(());
         }
-        self.send_piece(to, message, LAST)?;
+        let sent = self.send_pieces(to, message);
+        sent.or_else(|error| self.look_into(error))?;
         self.complete_sends()
     }
 
     fn poll(&mut self) -> Result<Option<(Rank, Vec<u8>)>> {
         self.complete_sends()?;
-        while let Some((from, tag, piece)) = self.poll_piece()? {
+        loop {
+            let (from, tag, piece) = match self.poll_piece() {
+                Ok(Some(piece)) => piece,
+                Ok(None) => return Ok(None),
+                Err(error) => return self.look_into(error).map(|()| None),
+            };
             match (tag, self.partial.get_mut(&from)) {
                 (MORE, Some(partial)) => partial.extend_from_slice(&piece),
                 (MORE, None) => drop(self.partial.insert(from, piece)),
@@ -193,7 +268,21 @@ impl Transport for Mpi {
                 }
             }
         }
-        Ok(None)
+    }
+
+    fn failed(&mut self) -> Result<Vec<Rank>> {
+        Ok(std::mem::take(&mut self.untold))
+    }
+
+    fn forget(&mut self, rank: Rank) {
+        self.gone.insert(rank);
+        self.partial.remove(&rank);
+        // MPI may still read a piece whose request has not completed: it is left to it.
+        let (gone, sending) = std::mem::take(&mut self.sending)
+            .into_iter()
+            .partition::<VecDeque<_>, _>(|sending| sending.to == rank);
+        self.sending = sending;
+        std::mem::forget(gone);
     }
 
     fn is_sending(&mut self) -> Result<bool> {

@@ -1,0 +1,171 @@
+//! Which tasks may run at the same time, so that together they fit into a rank's memory.
+//!
+//! A task that finds no room is put aside: its thread goes on with others, and whoever makes
+//! room starts it. So no thread waits, and nothing can wait for each other.
+//!
+//! **Invariant:** what runs with a [`Room`] fits into the memory together; a task that was put
+//! aside is given back exactly once, when it has room.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard};
+
+/// Tasks that need little pass without a look: as many as there are threads, together, take at
+/// most this part of the memory.
+const UNCOUNTED_PART: u64 = 16;
+
+/// So many smaller tasks may overtake the one that waits longest; then it is waited for.
+const MOST_OVERTAKING: u32 = 64;
+
+/// A rank's memory, as far as running tasks have claimed it.
+#[derive(Debug)]
+pub(super) struct Admission<T> {
+    memory: u64,
+    /// What needs no more than this is not counted.
+    uncounted: u64,
+    claims: Mutex<Claims<T>>,
+}
+
+#[derive(Debug)]
+struct Claims<T> {
+    used: u64,
+    /// What was put aside, with its need; the first one waits longest.
+    aside: VecDeque<(u64, T)>,
+    /// How many have overtaken the first one.
+    overtaken: u32,
+}
+
+/// A running task's claim, until [`Admission::leave`].
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Room(u64);
+
+impl Room {
+    /// Of what needs next to nothing.
+    const UNCOUNTED: Self = Self(0);
+
+    fn give_up(self) -> u64 {
+        self.0
+    }
+}
+
+impl<T> Admission<T> {
+    pub(super) fn new(memory: u64, threads: u32) -> Self {
+        let claims = Claims { used: 0, aside: VecDeque::new(), overtaken: 0 };
+        let uncounted = memory / UNCOUNTED_PART / u64::from(threads.max(1));
+        Self { memory, uncounted, claims: Mutex::new(claims) }
+    }
+
+    /// Room for a task of `footprint` bytes, if there is; otherwise what `put_aside` gives is
+    /// kept until there is.
+    pub(super) fn enter(&self, footprint: u64, put_aside: impl FnOnce() -> T) -> Option<Room> {
+        // What never fits is refused by its kind, and at once.
+        if footprint <= self.uncounted || footprint > self.memory {
+            return Some(Room::UNCOUNTED);
+        }
+        let mut claims = self.claims();
+        let overtakes = claims.aside.front().map(|&(need, _)| footprint < need);
+        let may = overtakes.is_none_or(|smaller| smaller && claims.overtaken < MOST_OVERTAKING);
+        if may && self.fits(&claims, footprint) {
+            claims.overtaken += u32::from(overtakes.is_some());
+            claims.used += footprint;
+            return Some(Room(footprint));
+        }
+        claims.aside.push_back((footprint, put_aside()));
+        None
+    }
+
+    /// Gives a task's room back; `start` gets each of those put aside that has room now.
+    pub(super) fn leave(&self, room: Room, mut start: impl FnMut(Room, T)) {
+        let footprint = room.give_up();
+        if footprint == 0 {
+            return;
+        }
+        let mut claims = self.claims();
+        claims.used -= footprint;
+        while let Some(&(need, _)) = claims.aside.front()
+            && self.fits(&claims, need)
+        {
+            claims.used += need;
+            claims.overtaken = 0;
+            let (need, task) = claims.aside.pop_front().expect("it was just looked at");
+            start(Room(need), task);
+        }
+    }
+
+    fn fits(&self, claims: &Claims<T>, need: u64) -> bool {
+        need <= self.memory - claims.used
+    }
+
+    fn claims(&self) -> MutexGuard<'_, Claims<T>> {
+        self.claims.lock().expect("no holder panics")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Memory of 1600 bytes and one thread: up to 100 bytes are not counted.
+    fn admission() -> Admission<u64> {
+        Admission::new(1600, 1)
+    }
+
+    fn leave(admission: &Admission<u64>, room: Room) -> Vec<(u64, Room)> {
+        let mut started = Vec::new();
+        admission.leave(room, |room, need| started.push((need, room)));
+        started
+    }
+
+    #[test]
+    fn what_fits_together_runs_together() {
+        let admission = admission();
+        let first = admission.enter(800, || 0).unwrap();
+        let second = admission.enter(800, || 0).unwrap();
+        assert!(admission.enter(800, || 3).is_none());
+        assert!(admission.enter(700, || 4).is_none());
+        assert!(admission.enter(100, || 0).is_some(), "little is not counted");
+        assert!(admission.enter(1601, || 0).is_some(), "its kind refuses it");
+        let started = leave(&admission, first);
+        assert_eq!(started.iter().map(|(task, _)| *task).collect::<Vec<_>>(), [3]);
+        assert_eq!(leave(&admission, second).len(), 1);
+    }
+
+    #[test]
+    fn a_large_task_is_overtaken_for_a_while_only() {
+        let admission = admission();
+        let first = admission.enter(800, || 0).unwrap();
+        assert!(admission.enter(1600, || 1600).is_none());
+        assert!(admission.enter(1600, || 1601).is_none(), "not smaller");
+        for _ in 0..MOST_OVERTAKING {
+            let room = admission.enter(200, || 0).expect("smaller, and there is room");
+            assert!(leave(&admission, room).is_empty());
+        }
+        assert!(admission.enter(200, || 200).is_none(), "enough");
+        let [(1600, large)] = &mut leave(&admission, first)[..] else { panic!("the large one") };
+        let large = std::mem::replace(large, Room::UNCOUNTED);
+        assert_eq!(leave(&admission, large)[0].0, 1601);
+    }
+
+    proptest! {
+        #[test]
+        fn everything_runs_and_nothing_is_exceeded(needs in prop::collection::vec(101..1601u64, 1..80), order in any::<u64>()) {
+            let admission = admission();
+            let mut running = Vec::new();
+            let (mut n_run, mut order) = (0, order);
+            for &need in &needs {
+                running.extend(admission.enter(need, || need));
+                prop_assert!(running.iter().map(|Room(need)| need).sum::<u64>() <= 1600);
+            }
+            while !running.is_empty() {
+                order = order.rotate_left(7).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+                let room = running.swap_remove(usize::try_from(order >> 32).unwrap() % running.len());
+                n_run += 1;
+                running.extend(leave(&admission, room).into_iter().map(|(_, room)| room));
+                prop_assert!(running.iter().map(|Room(need)| need).sum::<u64>() <= 1600);
+            }
+            prop_assert_eq!(n_run, needs.len());
+        }
+    }
+}

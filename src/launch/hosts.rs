@@ -1,0 +1,199 @@
+//! A hostfile: which hosts take how many ranks, and which of them answer.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::{here, now};
+
+/// How long a host may take to answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
+/// The hosts of a hostfile, in its order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Hosts(Vec<Host>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Host {
+    name: String,
+    slots: Option<u32>,
+    /// As it was written.
+    line: String,
+}
+
+impl Host {
+    /// `name slots=4`, or `name:4` as MPICH writes it.
+    fn parse(line: &str) -> Option<Self> {
+        let said = line.split('#').next()?.replace(" =", "=").replace("= ", "=");
+        let mut words = said.split_whitespace();
+        let name = words.next()?;
+        let name = name.rsplit('@').next().unwrap_or(name);
+        let slots = words.find_map(|word| word.strip_prefix("slots=")?.parse().ok());
+        let (name, slots) = match name.split_once(':') {
+            Some((name, count)) => (name, slots.or(count.parse().ok())),
+            None => (name, slots),
+        };
+        Some(Self { name: name.to_owned(), slots, line: line.to_owned() })
+    }
+
+    /// A host that does not say counts its cores; of another one than this, one is known.
+    fn slots(&self) -> u32 {
+        self.slots.unwrap_or_else(|| if here::is(&self.name) { here::cores() } else { 1 })
+    }
+}
+
+impl Hosts {
+    /// Reads a hostfile.
+    pub(super) fn read(path: &Path) -> Result<Self> {
+        let shown = path.display();
+        let text = std::fs::read_to_string(path).with_context(|| {
+            format!("cannot read the hostfile `{shown}`; `--hostfile FILE` names a list of hosts")
+        })?;
+        let hosts = Self::parse(&text);
+        ensure!(!hosts.0.is_empty(), "`{shown}` lists no host; write `localhost slots=4` into it");
+        Ok(hosts)
+    }
+
+    pub(super) fn parse(text: &str) -> Self {
+        Self(text.lines().filter_map(Host::parse).collect())
+    }
+
+    /// How many ranks they take.
+    pub(super) fn slots(&self) -> u32 {
+        self.0.iter().fold(0, |sum, host| sum.saturating_add(host.slots()))
+    }
+
+    /// Whether none of them is another machine.
+    pub(super) fn are_here(&self) -> bool {
+        self.0.iter().all(|host| here::is(&host.name))
+    }
+
+    /// `h1:2,h2:2`.
+    pub(super) fn as_list(&self) -> String {
+        let hosts = self.0.iter().map(|host| format!("{}:{}", host.name, host.slots()));
+        hosts.collect::<Vec<_>>().join(",")
+    }
+
+    /// As a hostfile, each host with all that was written of it.
+    pub(super) fn as_file(&self) -> String {
+        let lines: Vec<&str> = self.0.iter().map(|host| host.line.as_str()).collect();
+        lines.join("\n") + "\n"
+    }
+
+    /// Leaves out those that do not answer; returns each with what was heard instead.
+    pub(super) fn leave_out_silent(&mut self) -> Vec<(String, String)> {
+        let asked: Vec<_> = self.0.iter().map(|host| Asked::new(&host.name)).collect();
+        let deadline = now() + ANSWER_LIMIT;
+        let mut silent = Vec::new();
+        let mut asked = asked.into_iter();
+        self.0.retain(|host| {
+            let reason = asked.next().and_then(|asked| asked.reason(deadline));
+            let answers = reason.is_none();
+            silent.extend(reason.map(|reason| (host.name.clone(), reason)));
+            answers
+        });
+        silent
+    }
+}
+
+/// A host that was asked for a sign of life; this one is not asked.
+struct Asked(Option<std::io::Result<Child>>);
+
+impl Asked {
+    fn new(name: &str) -> Self {
+        if here::is(name) {
+            return Self(None);
+        }
+        let mut command = agent(|variable| std::env::var(variable).ok());
+        command.args([name, "true"]).stdin(Stdio::null()).stdout(Stdio::null());
+        Self(Some(command.stderr(Stdio::piped()).spawn()))
+    }
+
+    /// Why the host does not take part.
+    fn reason(self, deadline: std::time::Instant) -> Option<String> {
+        let mut child = match self.0? {
+            Ok(child) => child,
+            Err(error) => return Some(format!("it cannot be asked: {error}")),
+        };
+        loop {
+            match child.try_wait() {
+                Ok(Some(status)) if status.success() => return None,
+                Ok(None) if now() < deadline => std::thread::sleep(Duration::from_millis(20)),
+                Ok(None) => {
+                    // Ended by itself in the meantime: all the same.
+                    let _ = child.kill();
+                    let _ = child.wait();
+                    return Some(format!("no answer within {} s", ANSWER_LIMIT.as_secs()));
+                }
+                Ok(Some(_)) | Err(_) => break,
+            }
+        }
+        let said = child.wait_with_output().map(|output| output.stderr).unwrap_or_default();
+        let said = String::from_utf8_lossy(&said);
+        let last = said.lines().map(str::trim).rfind(|line| !line.is_empty());
+        Some(last.unwrap_or("it does not let a command run").to_owned())
+    }
+}
+
+/// What reaches other hosts: what mpirun was told to use, else ssh.
+fn agent(get: impl Fn(&str) -> Option<String>) -> Command {
+    let named = ["PRTE_MCA_plm_ssh_agent", "OMPI_MCA_plm_ssh_agent", "OMPI_MCA_plm_rsh_agent"];
+    let named = named.into_iter().find_map(get).unwrap_or_default();
+    // Several are parted by colons; the first one there is used, and the first one is there.
+    let mut words = named.split(':').next().unwrap_or_default().split_whitespace();
+    let program = words.next().unwrap_or("ssh");
+    let mut command = Command::new(program);
+    command.args(words);
+    if Path::new(program).file_name().is_some_and(|name| name == "ssh") {
+        command.args(["-o", "BatchMode=yes", "-o", "ConnectTimeout=5"]);
+    }
+    command
+}
+
+/// How many of `ranks` are left for `left` of `all` slots.
+pub(super) fn fewer(ranks: u32, all: u32, left: u32) -> u32 {
+    if ranks <= all {
+        return ranks.min(left).max(1);
+    }
+    // They were more than the slots: they stay so by as much.
+    let scaled = u64::from(ranks) * u64::from(left) / u64::from(all.max(1));
+    u32::try_from(scaled).unwrap_or(u32::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostfiles_of_both_families_are_read() {
+        let text = "# all\nroot@h1 slots=2 max_slots=4 # one\n\nh2:3\nh3 slots = 4\nh4\n";
+        let hosts = Hosts::parse(text);
+        assert_eq!(hosts.as_list(), "h1:2,h2:3,h3:4,h4:1");
+        assert_eq!(hosts.slots(), 10);
+        assert!(!hosts.are_here());
+        assert!(hosts.as_file().starts_with("root@h1 slots=2 max_slots=4 # one\nh2:3\n"));
+        assert!(Hosts::parse("localhost slots=2\n127.0.0.1\n").are_here());
+        assert_eq!(Hosts::parse("# nobody\n"), Hosts(Vec::new()));
+    }
+
+    #[test]
+    fn ranks_shrink_with_their_slots() {
+        assert_eq!(fewer(4, 8, 6), 4);
+        assert_eq!(fewer(8, 8, 6), 6);
+        assert_eq!(fewer(16, 8, 6), 12);
+        assert_eq!(fewer(2, 8, 0), 1);
+    }
+
+    #[test]
+    fn the_agent_is_what_mpirun_was_told() {
+        let told = |command: &Command| {
+            let words = std::iter::once(command.get_program()).chain(command.get_args());
+            words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(told(&agent(|_| None)), "ssh -o BatchMode=yes -o ConnectTimeout=5");
+        let named = |name: &str| (name == "OMPI_MCA_plm_rsh_agent").then(|| "my -q : rsh".into());
+        assert_eq!(told(&agent(named)), "my -q");
+    }
+}

@@ -1,0 +1,144 @@
+//! How a world is started: with which mpirun, on which hosts, with how many ranks.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use super::attempt::{Attempt, Ended};
+use super::hosts::{self, Hosts};
+use super::line::{Line, World, flags, quoted};
+use super::mpirun::{self, Family, Mpi};
+use super::signals::Signals;
+use super::{Launch, here, marks};
+
+/// Environment variables that change what ranks do; Open MPI takes only its own to other hosts.
+const VARIABLES: &[&str] = &[
+    "LD_LIBRARY_PATH",
+    "RUST_BACKTRACE",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+];
+
+#[derive(Debug)]
+pub(super) struct Plan<'a> {
+    launch: &'a Launch,
+    mpirun: PathBuf,
+    mpi: Mpi,
+    ranks: u32,
+    hosts: Option<(PathBuf, Hosts)>,
+}
+
+impl<'a> Plan<'a> {
+    pub(super) fn new(launch: &'a Launch) -> Result<Self> {
+        let hosts = match &launch.hostfile {
+            Some(path) => Some((path.clone(), Hosts::read(path)?)),
+            None => None,
+        };
+        let ranks = match (launch.ranks, &hosts) {
+            (Some(ranks), _) => ranks.get(),
+            (None, Some((_, hosts))) => hosts.slots().max(1),
+            (None, None) => bail!("how many ranks? `-n 4`, or `--hostfile FILE` with their hosts"),
+        };
+        let (mpirun, mpi) = mpirun::find(launch.mpirun.as_deref(), &launch.library)?;
+        Ok(Self { launch, mpirun, mpi, ranks, hosts })
+    }
+
+    /// Whether no other host takes part.
+    pub(super) fn all_here(&self) -> bool {
+        match &self.hosts {
+            Some((_, hosts)) => hosts.are_here(),
+            None => !here::has_batch_system(),
+        }
+    }
+
+    /// The line that starts `command`.
+    pub(super) fn line(&self, command: &[OsString]) -> Result<Line> {
+        let (slots, cores) = match &self.hosts {
+            Some((_, hosts)) if hosts.are_here() => (Some(hosts.slots()), Some(here::threads())),
+            Some((_, hosts)) => (Some(hosts.slots()), Some(hosts.slots())),
+            None if here::has_batch_system() => (None, None),
+            None => (Some(here::cores()), Some(here::threads())),
+        };
+        let is_set = |name: &&str| std::env::var_os(name).is_some();
+        let variables: Vec<&str> = VARIABLES.iter().copied().filter(is_set).collect();
+        let world = World {
+            ranks: self.ranks,
+            slots,
+            cores,
+            hosts: self.hosts.as_ref().map(|(path, hosts)| (path.as_path(), hosts)),
+            as_root: here::is_superuser(),
+            variables: if self.all_here() { &[] } else { &variables },
+        };
+        let own = std::env::current_exe().context("cannot find rankpool's own program")?;
+        let mut program = vec![own.into_os_string()];
+        program.extend_from_slice(command);
+        Ok(Line { mpirun: self.mpirun.clone(), flags: flags(&self.mpi, &world), program })
+    }
+
+    /// Runs `command` in a world, whose files are the `number`th of `folder`.
+    pub(super) fn attempt(
+        &self,
+        number: u32,
+        command: &[OsString],
+        folder: &Path,
+        signals: &Signals,
+        tell: &mut dyn FnMut(&str),
+    ) -> Result<Ended> {
+        let mut line = self.line(command)?;
+        tell(&line.to_string());
+        if self.mpi.family == Family::OpenMpi && !self.all_here() {
+            // Not told: whoever pastes the line has no such files.
+            for name in [marks::END_FILE, marks::PID_FILE] {
+                line.flags.extend(["-x", name].map(OsString::from));
+            }
+        }
+        Attempt::start(&line, folder, number, self.all_here())?.supervise(signals)
+    }
+
+    /// The line by which a person goes on with what is done.
+    pub(super) fn by_hand(&self, command: &[OsString]) -> String {
+        let mut words: Vec<OsString> = ["rankpool", "launch"].map(OsString::from).into();
+        if let Some(ranks) = self.launch.ranks {
+            words.extend(["-n".into(), ranks.to_string().into()]);
+        }
+        for (flag, path) in
+            [("--hostfile", &self.launch.hostfile), ("--mpirun", &self.launch.mpirun)]
+        {
+            words.extend(path.iter().flat_map(|path| [flag.into(), path.clone().into()]));
+        }
+        quoted(words.iter().chain(command).map(OsString::as_os_str))
+    }
+
+    /// Leaves out hosts that do not answer, and the ranks that they had.
+    pub(super) fn leave_out_silent(
+        &mut self,
+        folder: &Path,
+        tell: &mut dyn FnMut(&str),
+    ) -> Result<()> {
+        let Some((path, hosts)) = self.hosts.as_mut().filter(|(_, hosts)| !hosts.are_here()) else {
+            return Ok(());
+        };
+        let all = hosts.slots();
+        let silent = hosts.leave_out_silent();
+        for (name, reason) in &silent {
+            tell(&format!("left out host `{name}`: {reason}"));
+        }
+        ensure!(hosts.slots() > 0, "no host of the hostfile answers");
+        if !silent.is_empty() {
+            *path = folder.join("hostfile");
+            std::fs::write(&*path, hosts.as_file())
+                .with_context(|| format!("cannot write `{}`", path.display()))?;
+            self.ranks = hosts::fewer(self.ranks, all, hosts.slots());
+        }
+        Ok(())
+    }
+}

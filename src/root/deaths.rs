@@ -1,0 +1,59 @@
+//! What rank 0 decides when a rank has died: who gets its tasks, and which of them to suspect.
+
+use super::flight::{Out, Worker};
+use super::{Order, POOLS, Root};
+use crate::message::Rank;
+use crate::task::{ErrorClass, TaskError};
+
+impl Root {
+    /// Takes back what a dead rank held; how many tasks that are. Each of them may be what
+    /// killed it: it is tried again with nothing beside it, and fails after
+    /// [`Policy::crash_limit`] deaths.
+    pub fn on_dead(&mut self, rank: Rank, orders: &mut Vec<Order>) -> usize {
+        let worker = &mut self.workers[rank.idx()];
+        if std::mem::replace(&mut worker.is_dead, true) {
+            return 0;
+        }
+        *worker = Worker { is_dead: true, ..Worker::default() };
+        self.config.threads[rank.idx()] = [0, 0];
+        if self.config.threads.iter().all(|threads| *threads == [0, 0]) {
+            self.config.threads[0] = self.config.reserve;
+        }
+        for pool in 0..POOLS.len() {
+            self.all_threads[pool] = self.config.threads.iter().map(|threads| threads[pool]).sum();
+            let threads: Vec<u32> = self.config.threads.iter().map(|of| of[pool]).collect();
+            self.ready[pool].deal_anew(&threads);
+        }
+        let held = self.in_flight.take_back(rank);
+        let n_held = held.len();
+        for (pool, task) in held {
+            let crashed = task.after_crash();
+            if crashed.crashes() >= self.config.policy.crash_limit.get() {
+                self.n_done += 1;
+                let message = format!("{} ranks that ran it died", crashed.crashes());
+                orders.push(Order::Fail(task, TaskError::new(ErrorClass::Crashed, message)));
+            } else {
+                self.again.suspect(pool, crashed);
+            }
+        }
+        n_held
+    }
+
+    /// Whether a rank may run what may kill it: rank 0 only if nobody else is left.
+    pub(super) fn may_die(&self, rank: Rank) -> bool {
+        rank != Rank::ROOT || self.config.threads[1..].iter().all(|threads| *threads == [0, 0])
+    }
+
+    pub(super) fn give_suspect(
+        &mut self,
+        rank: Rank,
+        pool: usize,
+        orders: &mut Vec<Order>,
+    ) -> bool {
+        let Some(task) = self.again.take_suspect(pool) else { return false };
+        self.workers[rank.idx()].has_suspect = true;
+        let seconds = self.expected_seconds(&task);
+        orders.push(self.send(rank, pool, vec![Out { task, seconds, done: false }]));
+        true
+    }
+}

@@ -1,0 +1,133 @@
+//! A job made ready: everything that can be refused is refused here, before any rank starts.
+
+use anyhow::{Result, ensure};
+
+use super::start::{Setup, TableSetup};
+use crate::inventory::Inventory;
+use crate::job::{JobSpec, Output, Resume, Settings, TableSpec};
+use crate::placement::{self, Placement, Share, Wanted};
+use crate::policy::Policy;
+use crate::root::{Config, Done, Naming, Records, Root, Table};
+use crate::sink::{Lines, Results, StatsFile, Terminal};
+use crate::stats::Stats;
+use crate::task::{Plan, Pool, TimeLimit};
+
+/// Tables of up to so many tasks get a line a task on the terminal.
+const SMALL_TABLE: u64 = 20;
+
+/// A job that can start.
+pub(super) struct Prepared {
+    pub(super) name: String,
+    pub(super) output: Output,
+    pub(super) quiet: bool,
+    pub(super) policy: Policy,
+    pub(super) setup: Setup,
+    pub(super) shares: Vec<Share>,
+    pub(super) root: Root,
+    pub(super) stats: Stats,
+    pub(super) results: Results,
+    pub(super) stats_file: Option<StatsFile>,
+    pub(super) terminal: Terminal,
+}
+
+impl Prepared {
+    pub(super) fn new(
+        job: Result<JobSpec>,
+        world: &[Inventory],
+        mut warn: impl FnMut(&str),
+    ) -> Result<Self> {
+        let JobSpec { name, settings, tables } = job?;
+        let lines = lines(&settings, &tables);
+        let to_file = matches!(settings.output, Output::File(_) | Output::Stdout);
+        let records = to_file || lines.0.contains(&true);
+        let table_setup = |table: &TableSpec| TableSetup {
+            kind: table.kind.name().to_owned(),
+            options: table.plan.options.clone(),
+            pool: table.plan.pool,
+            limit: table.plan.limit.and_then(TimeLimit::fixed),
+        };
+        let setup = Setup {
+            tables: tables.iter().map(table_setup).collect(),
+            io_threads: settings.io_threads.get(),
+            records,
+            heartbeat: settings.policy.heartbeat,
+        };
+        let shares = shares(&settings, world, &mut warn)?;
+        let (mut results, earlier) = Results::open(&settings, &tables, warn)?;
+        let done = earlier.map(|records| done(records, &settings, &tables)).transpose()?;
+        let stats_file = settings.stats.as_deref().map(StatsFile::create).transpose()?;
+        let kinds: Vec<_> = tables.iter().map(|table| table.kind).collect();
+        let names: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
+        let tables = tables.into_iter().map(|table| table.plan);
+        let table = |plan: Plan| Table { source: plan.source, pool: plan.pool, limit: plan.limit };
+        let tables = tables.map(table).collect();
+        let root = Root::resumed_from(done, config(&settings, &setup, &shares), tables)?;
+        root.done().map_or(Ok(()), |done| results.clean(done))?;
+        Ok(Self {
+            root,
+            stats: Stats::new(&names, world.len()),
+            terminal: Terminal::new(kinds, lines, settings.quiet),
+            name,
+            quiet: settings.quiet,
+            policy: settings.policy,
+            output: settings.output,
+            setup,
+            shares,
+            results,
+            stats_file,
+        })
+    }
+}
+
+/// What an earlier run has done, with what makes the ids of this job's tasks.
+fn done(records: Records, settings: &Settings, tables: &[TableSpec]) -> Result<Done> {
+    let naming = |table: &TableSpec| {
+        let work = table.kind.work(&table.plan.options)?;
+        Ok(Naming { kind: table.kind.name(), work })
+    };
+    let namings = tables.iter().map(naming).collect::<Result<_>>()?;
+    Ok(Done::new(records, namings, settings.resume == Resume::MissingAndFailed))
+}
+
+/// Each rank's share; rank 0's without threads where it only hands out.
+fn shares(settings: &Settings, world: &[Inventory], warn: impl FnMut(&str)) -> Result<Vec<Share>> {
+    let wanted = Wanted { threads: settings.threads.map(Into::into), memory: settings.memory };
+    let Placement { mut shares, warnings } = placement::place(world, wanted)?;
+    warnings.iter().map(String::as_str).for_each(warn);
+    if !settings.root_computes {
+        ensure!(
+            world.len() > 1,
+            "rank 0 is not to compute, and there is no other rank: start more (`mpirun -n 2 \
+             rankpool …`), or let it compute"
+        );
+        shares[0].threads = 0;
+    }
+    Ok(shares)
+}
+
+fn config(settings: &Settings, setup: &Setup, shares: &[Share]) -> Config {
+    let io_threads = if setup.pools().contains(&Pool::Io) { setup.io_threads } else { 0 };
+    let threads = |share: &Share| match share.threads {
+        0 => [0, 0],
+        threads => [threads, io_threads],
+    };
+    Config {
+        schedule: settings.schedule,
+        ordered: settings.ordered,
+        threads: shares.iter().map(threads).collect(),
+        reserve: [1, io_threads],
+        policy: settings.policy.clone(),
+    }
+}
+
+/// Which tables' tasks get a line each: all where lines are the output, else small tables'.
+fn lines(settings: &Settings, tables: &[TableSpec]) -> Lines {
+    let small = |table: &TableSpec| table.plan.source.remaining().is_some_and(|n| n <= SMALL_TABLE);
+    Lines(match settings.output {
+        Output::Stdout => vec![false; tables.len()],
+        Output::Lines => vec![true; tables.len()],
+        Output::File(_) | Output::None => {
+            tables.iter().map(|table| !settings.quiet && small(table)).collect()
+        }
+    })
+}
