@@ -18,8 +18,11 @@ mod site;
 mod jobs;
 // README.md.
 mod readme;
+// Runs that go on with what an earlier one left.
+mod journal;
 // Worlds that `launch` starts and supervises.
 mod launch;
+mod launch_resume;
 // Limits of time and memory.
 mod limits;
 // Whole jobs, with ranks as threads.
