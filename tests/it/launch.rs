@@ -22,7 +22,7 @@ pub(crate) fn launch(options: &str, job: &str) -> Rankpool {
 
 /// `rankpool launch` with an mpirun that does this; `$n` is how often it has been started.
 fn stub(options: &str, does: &str) -> Rankpool {
-    let pool = launch(&format!("-n 2 --mpirun ./stub {options}"), SHORT);
+    let pool = launch(format!("-n 2 --mpirun ./stub {options}").trim_end(), SHORT);
     let begin = "#!/bin/sh\n[ \"$1\" = --version ] && exec mpirun --version\n\
                  echo \"$@\" >> args\nn=$(wc -l < args)\n\
                  end() { echo $1 > $RANKPOOL_END_FILE.new; \
@@ -291,8 +291,8 @@ fn mistakes_are_told_before_anything_starts() {
         .refuses("`launch` starts `run`, `fib`, `fetch` or `info`");
     Call::new("launch -n 2 run nope.toml")
         .refuses("nope.toml: no such file; name a job file, such as `jobs/demo.toml`");
-    Call::new("launch -n 2 run --nope").refuses(&format!(
-        "unexpected argument `--nope` found; a similar argument exists: `--no-root-compute`; {see}"
+    Call::new("launch -n 2 run j --treads 3").refuses(&format!(
+        "unexpected argument `--treads` found; a similar argument exists: `--threads`; {see}"
     ));
     let rank = Call::new("launch -n 2 fib 3");
     rank.env("OMPI_COMM_WORLD_RANK", "0").env("OMPI_COMM_WORLD_SIZE", "2").refuses(
