@@ -53,10 +53,20 @@ pub fn info(launcher: &Launcher, wanted: Wanted) -> Result<Option<(Vec<Inventory
     in_world(launcher, Look { wanted })
 }
 
+/// How a rank's part in its world ended.
+enum Took<T> {
+    /// In order, with what it gained.
+    Done(T),
+    /// Before it began, and every rank knows.
+    Refused(anyhow::Error),
+    /// Without waiting for the other ranks, which are to be ended too.
+    Cut(T),
+}
+
 /// What a rank does in its world.
 trait TakePart {
     type Gained;
-    fn take_part(self, transport: &mut impl Transport) -> Result<Led<Self::Gained>>;
+    fn take_part(self, transport: &mut impl Transport) -> Result<Took<Self::Gained>>;
     /// The exit code of this process.
     fn code(gained: &Self::Gained) -> u8;
 }
@@ -70,10 +80,10 @@ struct Part<W, E> {
 impl<W: FnMut(&str), E: FnOnce(Result<run::Finished>) -> u8> TakePart for Part<W, E> {
     type Gained = Option<u8>;
 
-    fn take_part(self, transport: &mut impl Transport) -> Result<Led<Self::Gained>> {
+    fn take_part(self, transport: &mut impl Transport) -> Result<Took<Self::Gained>> {
         if transport.rank() != Rank::ROOT {
             run::work(transport)?;
-            return Ok(Led::Done(None));
+            return Ok(Took::Done(None));
         }
         let job = self.job.unwrap_or_else(|| {
             Err(anyhow!("the launcher and MPI do not agree on which process is rank 0"))
@@ -82,12 +92,11 @@ impl<W: FnMut(&str), E: FnOnce(Result<run::Finished>) -> u8> TakePart for Part<W
             Ok(Led::Done(finished)) => Ok(finished),
             Ok(Led::Refused(error)) => Err(error),
             Err(error) if error.is::<run::StoppedAtOnce>() => {
-                return Ok(Led::Cut(Some((self.end)(Err(error)))));
+                return Ok(Took::Cut(Some((self.end)(Err(error)))));
             }
             Err(error) => return Err(error),
-            Ok(Led::Cut(finished)) => return Ok(Led::Cut(Some((self.end)(Ok(finished))))),
         };
-        Ok(Led::Done(Some((self.end)(finished))))
+        Ok(Took::Done(Some((self.end)(finished))))
     }
 
     fn code(gained: &Self::Gained) -> u8 {
@@ -102,14 +111,14 @@ struct Look {
 impl TakePart for Look {
     type Gained = Option<(Vec<Inventory>, Placement)>;
 
-    fn take_part(self, transport: &mut impl Transport) -> Result<Led<Self::Gained>> {
+    fn take_part(self, transport: &mut impl Transport) -> Result<Took<Self::Gained>> {
         let (_, world) = run::gather_world(transport)?;
         if world.is_empty() {
-            return Ok(Led::Done(None));
+            return Ok(Took::Done(None));
         }
         Ok(match placement::place(&world, self.wanted) {
-            Ok(placement) => Led::Done(Some((world, placement))),
-            Err(error) => Led::Refused(error),
+            Ok(placement) => Took::Done(Some((world, placement))),
+            Err(error) => Took::Refused(error),
         })
     }
 
@@ -122,8 +131,8 @@ fn in_world<P: TakePart>(launcher: &Launcher, part: P) -> Result<P::Gained> {
     if !launcher.is_there() {
         let mut alone = local::world(1).pop().expect("a world of one has one rank");
         return match part.take_part(&mut alone)? {
-            Led::Done(gained) | Led::Cut(gained) => Ok(gained),
-            Led::Refused(error) => Err(error),
+            Took::Done(gained) | Took::Cut(gained) => Ok(gained),
+            Took::Refused(error) => Err(error),
         };
     }
     let mut mpi = mpi::start()?;
@@ -133,12 +142,12 @@ fn in_world<P: TakePart>(launcher: &Launcher, part: P) -> Result<P::Gained> {
     // Kept outside of what may panic: dropping it would wait for the other ranks.
     let result = catch_unwind(AssertUnwindSafe(|| part.take_part(&mut mpi)));
     match result {
-        Ok(Ok(Led::Done(gained))) => {
+        Ok(Ok(Took::Done(gained))) => {
             mpi.finalize(P::code(&gained).into(), FINALIZE_LIMIT);
             Ok(gained)
         }
-        Ok(Ok(Led::Cut(gained))) => mpi.abort(P::code(&gained).into()),
-        Ok(Ok(Led::Refused(error))) => Err(error),
+        Ok(Ok(Took::Cut(gained))) => mpi.abort(P::code(&gained).into()),
+        Ok(Ok(Took::Refused(error))) => Err(error),
         Ok(Err(error)) => {
             // With standard error closed there is nobody left to tell.
             let _ = writeln!(std::io::stderr(), "rankpool: {}: {error:#}", mpi.rank());

@@ -70,8 +70,6 @@ pub enum Led<T> {
     Done(T),
     /// It never began, for this reason, and every rank knows.
     Refused(anyhow::Error),
-    /// It ended without waiting for the other ranks, which are to be ended too.
-    Cut(T),
 }
 
 /// Messages taken in one turn of a loop before it hands out again.
