@@ -126,7 +126,7 @@ fn start(command: &Command, rank: &ThisRank) -> Result<u8> {
             tell(&finished)?;
             Ok(match &finished.stopped {
                 Some(_) => STOPPED_EARLY,
-                None if finished.summary.failed > 0 => SOME_FAILED,
+                None if finished.summary.has_failed() => SOME_FAILED,
                 None => 0,
             })
         }))
@@ -176,7 +176,17 @@ fn tell(finished: &Finished) -> Result<()> {
     }
     let mut text = format!("\n{}", report::summary(&finished.summary));
     if let Output::File(path) = &finished.output {
-        writeln!(text, "results: {}", path.display())?;
+        let name = path.display();
+        writeln!(text, "results: {name}")?;
+        let n = finished.summary.unnamed;
+        if n > 0 {
+            let (records, tasks) = if n == 1 {
+                ("record", "belongs to a task")
+            } else {
+                ("records", "belong to tasks")
+            };
+            writeln!(text, "{n} {records} in {name} {tasks} that the job no longer names")?;
+        }
     }
     if let Some(reason) = &finished.stopped {
         writeln!(text, "stopped early: {reason}")?;

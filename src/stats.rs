@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::executor::Ledger;
 use crate::inventory::Inventory;
 use crate::message::Status;
-use crate::root::Heard;
+use crate::root::{Heard, Resumed};
 
 /// Counts of a run while it goes on.
 #[derive(Debug)]
@@ -102,6 +102,9 @@ impl Stats {
             ok,
             failed: tasks - ok,
             attempts: self.attempts,
+            resumed: 0,
+            resumed_failed: 0,
+            unnamed: 0,
             dead_ranks: self.dead_ranks,
             wall_seconds: wall,
             tasks_per_second: per(tasks as f64, wall),
@@ -187,6 +190,13 @@ pub struct Summary {
     pub failed: u64,
     /// How often tasks were started.
     pub attempts: u64,
+    /// Tasks of the job that were not run, because the results file had their records; they are
+    /// not among `tasks`.
+    pub resumed: u64,
+    /// Those of them whose record is one of a failure.
+    pub resumed_failed: u64,
+    /// Records in the results file of tasks that the job no longer names.
+    pub unnamed: u64,
     /// Ranks that died before the end.
     pub dead_ranks: u64,
     /// From the first task handed out to the last outcome gathered.
@@ -201,6 +211,20 @@ pub struct Summary {
     pub kinds: Vec<KindSummary>,
     /// By rank.
     pub ranks: Vec<RankSummary>,
+}
+
+impl Summary {
+    /// The summary of a run that went on with the results of an earlier one.
+    #[must_use]
+    pub fn after(self, resumed: Resumed) -> Self {
+        let Resumed { tasks, failed, unnamed } = resumed;
+        Self { resumed: tasks, resumed_failed: failed, unnamed, ..self }
+    }
+
+    /// Whether a task of the job failed, now or in a run that this one went on with.
+    pub fn has_failed(&self) -> bool {
+        self.failed + self.resumed_failed > 0
+    }
 }
 
 /// One kind's part of a [`Summary`].

@@ -32,9 +32,17 @@ fn headline(summary: &Summary) -> String {
         1 => " (1 retry)".to_owned(),
         retries => format!(" ({} retries)", thousands(retries)),
     };
+    let resumed = match (summary.resumed, summary.resumed_failed) {
+        (0, _) => String::new(),
+        (done, 0) => format!("; {} more had been done before", thousands(done)),
+        (done, failed) => {
+            let (done, failed) = (thousands(done), thousands(failed));
+            format!("; {done} more had been done before, {failed} of them failed")
+        }
+    };
     let tasks = if summary.tasks == 1 { "task" } else { "tasks" };
     format!(
-        "{}: {} {tasks}{retries}: {} ok, {} failed, in {} ({} tasks/s) on {}\n",
+        "{}: {} {tasks}{retries}: {} ok, {} failed, in {} ({} tasks/s) on {}{resumed}\n",
         summary.job,
         thousands(summary.tasks),
         thousands(summary.ok),

@@ -1,11 +1,21 @@
-//! The tables' sources, read lazily: which table the next task of a pool comes from.
+//! The tables' sources, read lazily: which table the next task of a pool comes from. What an
+//! earlier run has done is left out here.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use super::POOLS;
+use super::done::{Done, Resumed};
 use crate::message::Task;
-use crate::task::{Next, Pool, Source, TimeLimit};
+use crate::task::{Item, Next, Pool, Source, TimeLimit};
+
+/// Tasks that are done are passed over, at most so many a turn of rank 0's loop: it has others
+/// to answer.
+const LEFT_OUT_A_TURN: u32 = 50_000;
+/// Tasks read ahead, at most, to find out which failed ones the job still has.
+const MOST_AHEAD: u64 = 1_000_000;
 
 /// One `[[task]]` table as rank 0 sees it.
 pub struct Table {
@@ -30,35 +40,103 @@ pub(super) struct Feed {
     /// Whether tasks are pulled in the order of the job, or the pools' tables side by side.
     in_order: bool,
     next_seq: u64,
+    done: Option<Done>,
+    /// Tasks read ahead, by the pool that asked for them.
+    ahead: [VecDeque<(usize, Item)>; 2],
+    /// How many of them run in each pool.
+    n_ahead: [u64; 2],
+    /// The turn, and how many done tasks may still be passed over in it.
+    turn: (Duration, u32),
 }
 
 impl Feed {
-    pub(super) fn new(tables: Vec<Table>, in_order: bool) -> Self {
+    /// The tasks of `tables` that are not `done`.
+    ///
+    /// To know which failed tasks run again, sources are read ahead until all these have come:
+    /// not beyond what a stream has at hand, and no further than to a million tasks to be run.
+    /// Where that does not settle it, all of them count as tasks of this job.
+    pub(super) fn new(tables: Vec<Table>, in_order: bool, done: Option<Done>) -> Result<Self> {
         let exhausted = vec![false; tables.len()];
-        Self { tables, exhausted, in_order, next_seq: 0 }
+        let mut feed = Self {
+            tables,
+            exhausted,
+            in_order,
+            next_seq: 0,
+            done,
+            ahead: Default::default(),
+            n_ahead: [0; 2],
+            turn: (Duration::MAX, 0),
+        };
+        feed.find_failed()?;
+        Ok(feed)
+    }
+
+    fn find_failed(&mut self) -> Result<()> {
+        for pool in POOLS {
+            while !self.knows_failed() && self.n_ahead.iter().sum::<u64>() < MOST_AHEAD {
+                self.turn.1 = u32::MAX;
+                let Some((idx, item)) = self.pull(pool, Duration::ZERO)? else { break };
+                self.n_ahead[self.tables[idx].pool as usize] += 1;
+                self.ahead[self.queue(pool)].push_back((idx, item));
+            }
+        }
+        let is_settled = self.knows_failed() || !self.exhausted.contains(&false);
+        if let Some(done) = self.done.as_mut().filter(|_| !is_settled) {
+            done.take_all_failed();
+        }
+        Ok(())
+    }
+
+    fn knows_failed(&self) -> bool {
+        self.done.as_ref().is_none_or(Done::knows_failed)
+    }
+
+    /// Which of the queues of tasks read ahead serves a pool.
+    fn queue(&self, pool: Pool) -> usize {
+        if self.in_order { 0 } else { pool as usize }
     }
 
     /// The next task of `pool` (of any pool, where the job's order is kept), with its pool.
     pub(super) fn next(&mut self, pool: Pool, now: Duration) -> Result<Option<(Pool, Task)>> {
+        let (idx, item) = if let Some(read) = self.ahead[self.queue(pool)].pop_front() {
+            self.n_ahead[self.tables[read.0].pool as usize] -= 1;
+            read
+        } else {
+            if self.turn.0 != now {
+                self.turn = (now, LEFT_OUT_A_TURN);
+            }
+            let Some(read) = self.pull(pool, now)? else { return Ok(None) };
+            read
+        };
+        let task = Task {
+            seq: self.next_seq,
+            table: u16::try_from(idx).expect("job files are checked for this"),
+            earlier_attempts: 0,
+            occurrence: item.occurrence,
+            cost: item.cost,
+            history: None,
+            limit: None,
+            input: item.input,
+        };
+        self.next_seq += 1;
+        Ok(Some((self.tables[idx].pool, task)))
+    }
+
+    /// Reads on to the next task that is not done.
+    fn pull(&mut self, pool: Pool, now: Duration) -> Result<Option<(usize, Item)>> {
         while let Some(idx) = self.current(pool) {
-            let table = &mut self.tables[idx];
-            let next = table.source.next(now);
+            let next = self.tables[idx].source.next(now);
             match next.with_context(|| format!("[[task]] {}", idx + 1))? {
                 Next::Exhausted => self.exhausted[idx] = true,
                 Next::Waiting => return Ok(None),
                 Next::Task(item) => {
-                    let task = Task {
-                        seq: self.next_seq,
-                        table: u16::try_from(idx).expect("job files are checked for this"),
-                        earlier_attempts: 0,
-                        occurrence: item.occurrence,
-                        cost: item.cost,
-                        history: None,
-                        limit: None,
-                        input: item.input,
-                    };
-                    self.next_seq += 1;
-                    return Ok(Some((table.pool, task)));
+                    if !self.done.as_mut().is_some_and(|done| done.has(idx, &item)) {
+                        return Ok(Some((idx, item)));
+                    }
+                    self.turn.1 = self.turn.1.saturating_sub(1);
+                    if self.turn.1 == 0 {
+                        return Ok(None);
+                    }
                 }
             }
         }
@@ -70,13 +148,22 @@ impl Feed {
             .find(|&idx| !self.exhausted[idx] && (self.in_order || self.tables[idx].pool == pool))
     }
 
-    /// Tasks of `pool` still to come, where every one of its sources knows.
+    /// Tasks of `pool` still to come and to be run, where every one of its sources knows. An
+    /// estimate after a resume: records may belong to tasks that the job no longer names.
     pub(super) fn remaining(&self, pool: Pool) -> Option<u64> {
-        let tables = self.tables.iter().zip(&self.exhausted);
-        tables
-            .filter(|(table, exhausted)| table.pool == pool && !**exhausted)
-            .map(|(table, _)| table.source.remaining())
-            .sum()
+        let open = |idx: &usize| self.tables[*idx].pool == pool && !self.exhausted[*idx];
+        let to_come = (0..self.tables.len())
+            .filter(open)
+            .map(|idx| self.tables[idx].source.remaining())
+            .sum::<Option<u64>>()?;
+        let mut left = 0;
+        if let Some(done) = &self.done {
+            let mut kinds: Vec<usize> = (0..self.tables.len()).filter(open).collect();
+            kinds.sort_unstable_by_key(|idx| done.kind(*idx));
+            kinds.dedup_by_key(|idx| done.kind(*idx));
+            left = kinds.into_iter().map(|idx| done.left(idx)).sum();
+        }
+        Some(to_come.saturating_sub(left) + self.n_ahead[pool as usize])
     }
 
     /// The place of the next task in the order of the job, and so the number pulled so far.
@@ -85,6 +172,19 @@ impl Feed {
     }
 
     pub(super) fn is_exhausted(&self) -> bool {
-        self.exhausted.iter().all(|&exhausted| exhausted)
+        self.n_ahead == [0; 2] && self.exhausted.iter().all(|&exhausted| exhausted)
+    }
+
+    /// What is left out, once all of it is known.
+    pub(super) fn resumed(&self) -> Resumed {
+        let mut resumed = self.done.as_ref().map(Done::resumed).unwrap_or_default();
+        if !self.is_exhausted() {
+            resumed.unnamed = 0;
+        }
+        resumed
+    }
+
+    pub(super) fn done(&self) -> Option<&Done> {
+        self.done.as_ref()
     }
 }

@@ -8,6 +8,7 @@
 
 mod again;
 mod deaths;
+mod done;
 mod feed;
 mod flight;
 mod median;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
+pub use done::{Done, Ids, Naming, Records, Resumed};
 pub use feed::Table;
 
 use crate::message::{self, Outcome, Outcomes, Rank, Task};
@@ -106,11 +108,16 @@ pub struct Root {
 impl Root {
     /// The tasks of `tables`, to be handed out as `config` says.
     pub fn new(config: Config, tables: Vec<Table>) -> Self {
+        Self::resumed_from(None, config, tables).expect("sources are not read yet")
+    }
+
+    /// The same without what an earlier run has `done`.
+    pub fn resumed_from(done: Option<Done>, config: Config, tables: Vec<Table>) -> Result<Self> {
         let rates = vec![Rate::default(); tables.len()];
         let limits = tables.iter().map(|table| Limit::new(table.limit)).collect();
-        let feed = Feed::new(tables, config.ordered);
+        let feed = Feed::new(tables, config.ordered, done)?;
         let ready = POOLS.map(|pool| ready_queue(&config, feed.remaining(pool), pool));
-        Self {
+        Ok(Self {
             workers: vec![Worker::default(); config.threads.len()],
             all_threads: POOLS
                 .map(|pool| config.threads.iter().map(|threads| threads[pool as usize]).sum()),
@@ -126,7 +133,7 @@ impl Root {
             told_drained: false,
             is_stopped: false,
             n_left_out: 0,
-        }
+        })
     }
 
     /// Hands out whatever there is room for.

@@ -4,10 +4,10 @@ use anyhow::{Result, ensure};
 
 use super::start::{Setup, TableSetup};
 use crate::inventory::Inventory;
-use crate::job::{JobSpec, Output, Settings, TableSpec};
+use crate::job::{JobSpec, Output, Resume, Settings, TableSpec};
 use crate::placement::{self, Placement, Share, Wanted};
 use crate::policy::Policy;
-use crate::root::{Config, Root, Table};
+use crate::root::{Config, Done, Naming, Records, Root, Table};
 use crate::sink::{Lines, Results, StatsFile, Terminal};
 use crate::stats::Stats;
 use crate::task::{Plan, Pool, TimeLimit};
@@ -34,7 +34,7 @@ impl Prepared {
     pub(super) fn new(
         job: Result<JobSpec>,
         world: &[Inventory],
-        warn: impl FnMut(&str),
+        mut warn: impl FnMut(&str),
     ) -> Result<Self> {
         let JobSpec { name, settings, tables } = job?;
         let lines = lines(&settings, &tables);
@@ -52,16 +52,19 @@ impl Prepared {
             records,
             heartbeat: settings.policy.heartbeat,
         };
-        let shares = shares(&settings, world, warn)?;
-        let results = Results::open(&settings)?;
+        let shares = shares(&settings, world, &mut warn)?;
+        let (mut results, earlier) = Results::open(&settings, &tables, warn)?;
+        let done = earlier.map(|records| done(records, &settings, &tables)).transpose()?;
         let stats_file = settings.stats.as_deref().map(StatsFile::create).transpose()?;
         let kinds: Vec<_> = tables.iter().map(|table| table.kind).collect();
         let names: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
         let tables = tables.into_iter().map(|table| table.plan);
         let table = |plan: Plan| Table { source: plan.source, pool: plan.pool, limit: plan.limit };
         let tables = tables.map(table).collect();
+        let root = Root::resumed_from(done, config(&settings, &setup, &shares), tables)?;
+        root.done().map_or(Ok(()), |done| results.clean(done))?;
         Ok(Self {
-            root: Root::new(config(&settings, &setup, &shares), tables),
+            root,
             stats: Stats::new(&names, world.len()),
             terminal: Terminal::new(kinds, lines, settings.quiet),
             name,
@@ -74,6 +77,16 @@ impl Prepared {
             stats_file,
         })
     }
+}
+
+/// What an earlier run has done, with what makes the ids of this job's tasks.
+fn done(records: Records, settings: &Settings, tables: &[TableSpec]) -> Result<Done> {
+    let naming = |table: &TableSpec| {
+        let work = table.kind.work(&table.plan.options)?;
+        Ok(Naming { kind: table.kind.name(), work })
+    };
+    let namings = tables.iter().map(naming).collect::<Result<_>>()?;
+    Ok(Done::new(records, namings, settings.resume == Resume::MissingAndFailed))
 }
 
 /// Each rank's share; rank 0's without threads where it only hands out.

@@ -300,7 +300,7 @@ impl<'a, T: Transport> Leader<'a, T> {
     /// Ends the workers, gathers their ledgers and sums up.
     fn finish(mut self) -> Result<Finished> {
         if self.output_lost.is_none() {
-            self.results.finish()?;
+            self.output_lost = self.results.finish().err().map(|error| format!("{error:#}"));
         }
         self.terminal.finish();
         self.ledgers[0] = Some(self.own_ledger());
@@ -313,6 +313,7 @@ impl<'a, T: Transport> Leader<'a, T> {
         self.gather_ledgers()?;
         let ledgers: Vec<_> = self.ledgers.into_iter().map(Option::unwrap_or_default).collect();
         let summary = self.stats.summary(&self.name, &self.world, &ledgers);
+        let summary = summary.after(self.root.resumed());
         if let Some(file) = self.stats_file {
             file.write(&summary)?;
         }

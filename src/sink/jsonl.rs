@@ -1,47 +1,50 @@
 //! JSON Lines: one record a task, written whole.
 
-use std::fs::OpenOptions;
-use std::io::{self, ErrorKind, Write};
-use std::path::Path;
+use std::io::{self, Write};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
+
+use super::file::ResultsFile;
 
 /// Records gathered before they go to the kernel in one piece.
 const BUFFER: usize = 1 << 20;
 
 /// A file of records.
 pub struct JsonLines {
-    to: Box<dyn Write>,
+    to: Target,
     /// What messages call it.
     name: String,
     buffer: Vec<u8>,
 }
 
+/// Where lines go.
+enum Target {
+    Stream(Box<dyn Write>),
+    File(ResultsFile),
+}
+
 impl JsonLines {
     /// Records to standard output.
     pub fn stdout() -> Self {
-        Self::new(Box::new(io::stdout()), "standard output".into())
+        Self::new(Target::Stream(Box::new(io::stdout())), "standard output".into())
     }
 
-    /// A new file at `path`; one that is there already is replaced only with `overwrite`.
-    pub fn create(path: &Path, overwrite: bool) -> Result<Self> {
-        let name = path.display().to_string();
-        let mut options = OpenOptions::new();
-        options.write(true).truncate(overwrite).create(true).create_new(!overwrite);
-        match options.open(path) {
-            Ok(file) => Ok(Self::new(Box::new(file), name)),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => bail!(
-                "results file `{name}` exists; `--overwrite` replaces it, `--output FILE` writes \
-                 elsewhere"
-            ),
-            Err(error) => Err(error).with_context(|| {
-                format!("cannot create results file `{name}`; `--output FILE` writes elsewhere")
-            }),
-        }
+    /// Records to a file.
+    pub(super) fn file(file: ResultsFile) -> Self {
+        let name = format!("`{}`", file.path.display());
+        Self::new(Target::File(file), name)
     }
 
-    fn new(to: Box<dyn Write>, name: String) -> Self {
+    fn new(to: Target, name: String) -> Self {
         Self { to, name, buffer: Vec::with_capacity(BUFFER) }
+    }
+
+    /// The file, where there is one.
+    pub(super) fn as_file(&mut self) -> Option<&mut ResultsFile> {
+        match &mut self.to {
+            Target::Stream(_) => None,
+            Target::File(file) => Some(file),
+        }
     }
 
     /// Takes a record, its line end included.
@@ -68,8 +71,18 @@ impl JsonLines {
         Ok(())
     }
 
+    /// Gives everything to the kernel, and waits until it is on the disk, if it is to be there.
+    pub fn finish(&mut self) -> Result<()> {
+        self.flush()?;
+        let finished = self.as_file().map_or(Ok(()), ResultsFile::finish);
+        finished.with_context(|| format!("cannot bring results in {} to the disk", self.name))
+    }
+
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        let written = self.to.write_all(bytes).and_then(|()| self.to.flush());
+        let written = match &mut self.to {
+            Target::Stream(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
+            Target::File(file) => file.write(bytes),
+        };
         written.with_context(|| format!("cannot write results to {}", self.name))
     }
 }
@@ -82,9 +95,11 @@ impl std::fmt::Debug for JsonLines {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::sync::{Arc, Mutex};
 
     use super::*;
+    use crate::policy::Fsync;
 
     #[derive(Clone, Default)]
     struct Pieces(Arc<Mutex<Vec<Vec<u8>>>>);
@@ -103,7 +118,7 @@ mod tests {
     #[test]
     fn records_reach_the_kernel_whole() {
         let pieces = Pieces::default();
-        let mut lines = JsonLines::new(Box::new(pieces.clone()), "test".into());
+        let mut lines = JsonLines::new(Target::Stream(Box::new(pieces.clone())), "test".into());
         let small = vec![b'a'; BUFFER / 2 + 1];
         let large = vec![b'b'; 3 * BUFFER];
         for record in [&small, &small, &large] {
@@ -117,10 +132,10 @@ mod tests {
 
     #[test]
     fn a_failing_disk_is_named() {
-        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let mut lines = JsonLines::new(Box::new(full), "`x.jsonl`".into());
+        let full = ResultsFile::create(Path::new("/dev/full"), true, Fsync::Always).unwrap();
+        let mut lines = JsonLines::file(full);
         lines.put(b"{}\n").unwrap();
         let message = format!("{:#}", lines.flush().unwrap_err());
-        assert!(message.starts_with("cannot write results to `x.jsonl`: No space"), "{message}");
+        assert!(message.starts_with("cannot write results to `/dev/full`: No space"), "{message}");
     }
 }

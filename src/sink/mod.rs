@@ -1,18 +1,27 @@
 //! Where outcomes go as they arrive: one file a sink.
 
+mod durable;
+mod file;
+mod journal;
 mod jsonl;
+mod lock;
 mod ordered;
+mod record;
 mod stats;
 mod terminal;
 
-use anyhow::Result;
+use std::path::Path;
+
+use anyhow::{Result, bail};
 
 pub use jsonl::JsonLines;
 pub use stats::StatsFile;
 pub use terminal::{Lines, Terminal};
 
-use crate::job::{Output, Settings};
-use crate::root::Heard;
+use crate::job::{Output, Resume, Settings, TableSpec};
+use crate::root::{Done, Heard, Records};
+use file::ResultsFile;
+use journal::Journal;
 use ordered::Ordered;
 
 /// Results cannot be written any more: what is there is whole, and the run can end in order.
@@ -42,14 +51,44 @@ pub struct Results {
 }
 
 impl Results {
-    /// Opens what the settings ask for; nothing is replaced unless they say so.
-    pub fn open(settings: &Settings) -> Result<Self> {
-        let file = match &settings.output {
-            Output::Lines | Output::None => None,
-            Output::Stdout => Some(JsonLines::stdout()),
-            Output::File(path) => Some(JsonLines::create(path, settings.overwrite)?),
+    /// Opens what the settings ask for; nothing is replaced unless they say so. What an earlier
+    /// run left there comes back, if it is to be gone on with, and what was wrong with it goes
+    /// to `warn`.
+    pub fn open(
+        settings: &Settings,
+        tables: &[TableSpec],
+        warn: impl FnMut(&str),
+    ) -> Result<(Self, Option<Records>)> {
+        let mut earlier = None;
+        let file = match (&settings.output, settings.resume) {
+            (Output::Lines | Output::None, Resume::No) => None,
+            (Output::Stdout, Resume::No) => Some(JsonLines::stdout()),
+            (Output::File(path), Resume::No) => {
+                let file = ResultsFile::create(path, settings.overwrite, settings.fsync)?;
+                Some(JsonLines::file(file))
+            }
+            (Output::File(path), Resume::Missing | Resume::MissingAndFailed) => {
+                let mut file = ResultsFile::go_on(path, settings.fsync)?;
+                earlier = Some(go_on(&mut file, path, tables, warn)?);
+                Some(JsonLines::file(file))
+            }
+            _ => bail!(
+                "without a results file there is nothing to resume; `--output FILE` names one"
+            ),
         };
-        Ok(Self { file, ordered: settings.ordered.then(Ordered::default) })
+        let ordered = settings.ordered.then(Ordered::default);
+        Ok((Self { file, ordered }, earlier))
+    }
+
+    /// Takes the records out of the file whose tasks run again, and those that repeat another:
+    /// a task has one.
+    pub fn clean(&mut self, done: &Done) -> Result<()> {
+        let Some(file) = self.file.as_mut().and_then(JsonLines::as_file) else { return Ok(()) };
+        if done.n_again() > 0 || done.records().n_repeated > 0 {
+            let rewritten = journal::rewrite(&file.file, &file.path, done)?;
+            file.replace(rewritten)?;
+        }
+        Ok(())
     }
 
     /// Takes one outcome's record.
@@ -74,16 +113,36 @@ impl Results {
     }
 
     /// Gives everything to the kernel, what still waits for its turn included: the run is over,
-    /// and what is missing will not come.
+    /// and what is missing will not come. Then waits for the disk.
     pub fn finish(&mut self) -> Result<()> {
         if let (Some(file), Some(order)) = (&mut self.file, &mut self.ordered) {
             order.finish(|record| file.put(record))?;
         }
-        self.flush()
+        self.file.as_mut().map_or(Ok(()), JsonLines::finish)
     }
 
     /// Where results keep the order of the job: the first place whose record is missing.
     pub fn first_missing(&self) -> Option<u64> {
         self.ordered.as_ref().map(Ordered::first_missing)
     }
+}
+
+/// Reads what an earlier run left and cuts what is torn.
+fn go_on(
+    file: &mut ResultsFile,
+    path: &Path,
+    tables: &[TableSpec],
+    mut warn: impl FnMut(&str),
+) -> Result<Records> {
+    let Journal { records, length, torn } = Journal::read(&file.file, path, tables)?;
+    let name = path.display();
+    if torn > 0 {
+        file.cut(length)?;
+        warn(&format!("{name}: the last record was torn ({torn} bytes); cut"));
+    }
+    if records.n_repeated > 0 {
+        let n = records.n_repeated;
+        warn(&format!("{name}: {n} records repeat a task; the first that is ok counts"));
+    }
+    Ok(records)
 }

@@ -119,6 +119,23 @@ impl Kind for Fibonacci {
         Ok(Box::new(Terms::new(serde_json::from_str(options)?)))
     }
 
+    fn fits(&self, options: &str, output: &serde_json::Value) -> Result<bool> {
+        let options: Options = serde_json::from_str(options)?;
+        let written = output::form(output);
+        // A remainder's input names its modulus: it is another task than the whole term.
+        if options.modulus.is_some() || written.is_none() {
+            return Ok(options.modulus.is_some() == written.is_none());
+        }
+        if let Some(written) = written.filter(|written| *written != options.value) {
+            let (written, asked) = (written.as_str(), options.value.as_str());
+            bail!(
+                "has the form `value = \"{written}\"`, but this job asks for `\"{asked}\"`; \
+                 `value = \"{written}\"` in the job goes on with it"
+            );
+        }
+        Ok(true)
+    }
+
     fn describe(&self, record: &serde_json::Value) -> String {
         describe::describe(record)
     }

@@ -46,6 +46,15 @@ pub trait Kind: Sync {
     /// Builds what runs this table's tasks, on any rank, from [`Plan::options`].
     fn work(&self, options: &str) -> Result<Box<dyn Work>>;
 
+    /// Whether an earlier run of a table with these [`Plan::options`] could have given `output`:
+    /// an output of one set of keys stands for all that have the same. `false`: no task of the
+    /// table has such an output, so that none is mistaken for it. An error names what the table
+    /// asks for instead, in the form "has …, but …".
+    fn fits(&self, options: &str, output: &serde_json::Value) -> Result<bool> {
+        let _ = (options, output);
+        Ok(true)
+    }
+
     /// One record of the results, as a line for people (the original example's lines).
     fn describe(&self, record: &serde_json::Value) -> String;
 }

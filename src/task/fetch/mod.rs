@@ -57,6 +57,15 @@ impl Kind for Fetch {
         Ok(Box::new(Fetcher { client, reader }))
     }
 
+    fn fits(&self, options: &str, output: &Value) -> Result<bool> {
+        let options: Options = serde_json::from_str(options)?;
+        match (output.get("extract").is_some(), !options.extract.is_empty()) {
+            (true, false) => Err(anyhow!("has an `extract`, but this job has none")),
+            (false, true) => Err(anyhow!("has no `extract`, but this job asks for one")),
+            _ => Ok(true),
+        }
+    }
+
     fn describe(&self, record: &Value) -> String {
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let mut line = format!(

@@ -10,6 +10,12 @@ use crate::task::{Context, TaskError, id_digits};
 /// Digits that a summary shows at either end.
 const SHOWN_DIGITS: usize = 20;
 
+/// How much of a term an output shows; nothing of a remainder.
+pub(super) fn form(output: &serde_json::Value) -> Option<Value> {
+    let forms = [("value", Value::Full), ("digest", Value::Summary), ("bits", Value::None)];
+    forms.into_iter().find(|(key, _)| output.get(key).is_some()).map(|(_, form)| form)
+}
+
 /// `{"residue":4}`.
 pub(super) fn residue(record: &mut Vec<u8>, residue: u64) {
     record.extend_from_slice(b"{\"residue\":");

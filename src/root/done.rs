@@ -1,0 +1,206 @@
+//! What an earlier run has done: which tasks of a job have a record already.
+//!
+//! **Invariant:** a record costs 16 bytes, or 17 if it is one of a failure, whatever it holds.
+
+use std::collections::BTreeMap;
+
+use super::Root;
+use crate::task::{self, Item, Work};
+
+impl Root {
+    /// What an earlier run has done of this job, so far as its sources have told.
+    pub fn resumed(&self) -> Resumed {
+        self.feed.resumed()
+    }
+
+    /// The records of an earlier run.
+    pub fn done(&self) -> Option<&Done> {
+        self.feed.done()
+    }
+}
+
+/// Ids of tasks, sorted, each once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ids(Vec<u128>);
+
+impl Ids {
+    /// The distinct ones of `ids`.
+    pub fn new(mut ids: Vec<u128>) -> Self {
+        ids.sort_unstable();
+        ids.dedup();
+        ids.shrink_to_fit();
+        Self(ids)
+    }
+
+    /// The same without those of `others`.
+    #[must_use]
+    pub fn without(mut self, others: &Self) -> Self {
+        self.0.retain(|&id| others.position(id).is_none());
+        self
+    }
+
+    /// Where an id stands among them, if it does.
+    pub fn position(&self, id: u128) -> Option<usize> {
+        self.0.binary_search(&id).ok()
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// What a results file holds, as far as handing out goes.
+#[derive(Clone, Debug, Default)]
+pub struct Records {
+    /// Tasks that gave an output.
+    pub ok: Ids,
+    /// Tasks that only failed.
+    pub failed: Ids,
+    /// How many of both there are of each kind.
+    pub by_kind: BTreeMap<String, [u64; 2]>,
+    /// Records of tasks that have another one.
+    pub n_repeated: u64,
+}
+
+/// What makes the ids of a table's tasks.
+pub struct Naming {
+    /// Their kind.
+    pub kind: &'static str,
+    /// What writes their inputs.
+    pub work: Box<dyn Work>,
+}
+
+impl std::fmt::Debug for Naming {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Naming").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+/// The records of an earlier run, compared with the tasks of this one as its sources give them.
+pub struct Done {
+    records: Records,
+    namings: Vec<Naming>,
+    /// Whether what failed is run again.
+    retry: bool,
+    /// Records of each table's kind whose tasks have not come yet, as far as they are not run
+    /// again.
+    left: BTreeMap<&'static str, u64>,
+    n_ok: u64,
+    n_failed: u64,
+    /// Which of the failed ones this job has.
+    named: Vec<bool>,
+    n_named: usize,
+    scratch: Vec<u8>,
+}
+
+/// How much of a job an earlier run has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resumed {
+    /// Tasks that were not run because they have a record.
+    pub tasks: u64,
+    /// Those of them whose record is one of a failure.
+    pub failed: u64,
+    /// Records whose tasks the job does not name; known once its sources have ended.
+    pub unnamed: u64,
+}
+
+impl Done {
+    /// The `records` of an earlier run; `namings` by table.
+    pub fn new(records: Records, namings: Vec<Naming>, retry: bool) -> Self {
+        let left = |naming: &Naming| {
+            let [ok, failed] = records.by_kind.get(naming.kind).copied().unwrap_or_default();
+            (naming.kind, if retry { ok } else { ok + failed })
+        };
+        Self {
+            left: namings.iter().map(left).collect(),
+            named: vec![false; records.failed.len()],
+            records,
+            namings,
+            retry,
+            n_ok: 0,
+            n_failed: 0,
+            n_named: 0,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Whether a task of `table` is done; asked once a task.
+    pub(super) fn has(&mut self, table: usize, item: &Item) -> bool {
+        let naming = &self.namings[table];
+        self.scratch.clear();
+        naming.work.write_input(&item.input, &mut self.scratch);
+        let id = task::id(naming.kind, &self.scratch, item.occurrence);
+        let is_ok = self.records.ok.position(id).is_some();
+        if !is_ok {
+            let Some(idx) = self.records.failed.position(id) else { return false };
+            self.n_named += usize::from(!std::mem::replace(&mut self.named[idx], true));
+            if self.retry {
+                return false;
+            }
+        }
+        self.n_ok += u64::from(is_ok);
+        self.n_failed += u64::from(!is_ok);
+        let left = self.left.get_mut(naming.kind).expect("every table's kind is there");
+        *left = left.saturating_sub(1);
+        true
+    }
+
+    /// Whether it is known which of the failed records belong to this job.
+    pub(super) fn knows_failed(&self) -> bool {
+        !self.retry || self.n_named == self.records.failed.len()
+    }
+
+    /// Takes every failed record for one of this job: that the others belong to no task of it
+    /// cannot be found out before the run.
+    pub(super) fn take_all_failed(&mut self) {
+        self.named.fill(true);
+        self.n_named = self.named.len();
+    }
+
+    /// Records of a table's kind whose tasks are still to come and will not be run.
+    pub(super) fn left(&self, table: usize) -> u64 {
+        self.left.get(self.kind(table)).copied().unwrap_or_default()
+    }
+
+    pub(super) fn kind(&self, table: usize) -> &'static str {
+        self.namings[table].kind
+    }
+
+    /// Whether a failed record is dropped because its task runs again.
+    pub fn runs_again(&self, id: u128) -> bool {
+        let is_named = |idx: usize| self.named[idx];
+        self.retry && self.records.failed.position(id).is_some_and(is_named)
+    }
+
+    /// How many failed tasks run again.
+    pub fn n_again(&self) -> usize {
+        if self.retry { self.n_named } else { 0 }
+    }
+
+    /// What the file held at first.
+    pub fn records(&self) -> &Records {
+        &self.records
+    }
+
+    pub(super) fn resumed(&self) -> Resumed {
+        let n_records = self.records.ok.len() + self.records.failed.len();
+        let n_named = self.n_ok + self.n_named as u64;
+        Resumed {
+            tasks: self.n_ok + self.n_failed,
+            failed: self.n_failed,
+            unnamed: (n_records as u64).saturating_sub(n_named),
+        }
+    }
+}
+
+impl std::fmt::Debug for Done {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Done").field("resumed", &self.resumed()).finish_non_exhaustive()
+    }
+}
