@@ -20,6 +20,7 @@ mod jobs;
 mod readme;
 // Worlds that `launch` starts and supervises.
 mod launch;
+mod launch_resume;
 // Limits of time and memory.
 mod limits;
 // Whole jobs, with ranks as threads.
