@@ -1,5 +1,6 @@
 //! An executor alone: chunks in, outcomes out.
 
+use std::num::NonZeroU64;
 use std::path::Path;
 
 use super::*;
@@ -37,7 +38,8 @@ fn run(executor: &Executor, limits: &[Option<Duration>]) -> Vec<(Status, Option<
         earlier_attempts: 0,
         occurrence: 0,
         cost: 1.0,
-        limit,
+        limit: limit
+            .and_then(|limit: Duration| NonZeroU64::new(limit.as_nanos().try_into().unwrap())),
         input: Input::Number(idx as u64),
     };
     let tasks: Vec<Task> = limits.iter().enumerate().map(task).collect();
