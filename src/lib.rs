@@ -51,7 +51,8 @@
 //!   MPI, clock, thread or file in them, so that tests need none.
 //! - A task that fails is an outcome, a panic included. A rank that fails ends the world at
 //!   once, with its reason, and never leaves the others waiting.
-//! - Rank 0's memory does not grow with the length of a job.
+//! - Rank 0's memory does not grow with the length of a job, but for 16 bytes for each record
+//!   of an earlier run that it goes on with.
 //!
 //! The rules on who may use what are tests (`tests/it/tidy.rs`).
 

@@ -1,5 +1,9 @@
 //! The results file as a journal: what an earlier run left in it, and its clean-up.
 //!
+//! A run that goes on reads the whole file ([`Journal::read`]), cuts a torn end, has what runs
+//! again taken out ([`rewrite`]), and appends. So the order of the job holds for what one run
+//! wrote, not for the file as a whole.
+//!
 //! **Invariant:** a file that this job cannot go on with is not touched; one that it can never
 //! loses a whole record of an output, whenever the process ends.
 
