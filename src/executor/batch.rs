@@ -51,7 +51,8 @@ impl<'a> Batch<'a> {
         record.extend_from_slice(b",\"status\":\"ok\",\"output\":");
         let started = now();
         self.clock.begin(started - self.now, started);
-        let limit = task.limit.or(table.limit);
+        let own = task.limit.map(|nanos| Duration::from_nanos(nanos.get()));
+        let limit = own.or(table.limit);
         let deadline = limit.map(|limit| Deadline::new(started, limit));
         let context = Context { memory: self.shared.config.memory, deadline };
         let result = run_caught(table, task, &context, record);

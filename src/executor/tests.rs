@@ -1,5 +1,6 @@
 //! An executor alone: chunks in, outcomes out.
 
+use std::num::NonZeroU64;
 use std::path::Path;
 
 use super::*;
@@ -31,14 +32,15 @@ fn probe(lines: &str, limit: Option<Duration>) -> Table {
 
 /// Runs tasks with these limits; how each ended, and what it asks for.
 fn run(executor: &Executor, limits: &[Option<Duration>]) -> Vec<(Status, Option<Duration>)> {
-    let task = |(idx, &limit): (usize, _)| Task {
+    let nanos = |limit: Duration| NonZeroU64::new(limit.as_nanos().try_into().unwrap()).unwrap();
+    let task = |(idx, limit): (usize, &Option<Duration>)| Task {
         seq: 0,
         table: 0,
         earlier_attempts: 0,
         occurrence: 0,
         cost: 1.0,
         history: None,
-        limit,
+        limit: limit.map(nanos),
         input: Input::Number(idx as u64),
     };
     let tasks: Vec<Task> = limits.iter().enumerate().map(task).collect();
@@ -72,7 +74,7 @@ fn a_tasks_own_limit_goes_before_its_tables() {
     let ms = |n| Some(Duration::from_millis(n));
     let over = (Status::Failed(ErrorClass::Timeout), None);
     let [sleep, busy] =
-        ["sleep", "busy"].map(|action| format!("action = \"{action}\"\ntime = \"1h\""));
+        ["sleep", "busy"].map(|action| format!("action = \"{action}\"\ntime = \"30s\""));
     assert_eq!(run(&executor(probe(&sleep, None)), &[ms(10), ms(20)]), [over; 2]);
     assert_eq!(run(&executor(probe(&sleep, ms(10))), &[None]), [over]);
     assert_eq!(run(&executor(probe(&busy, ms(3_600_000))), &[ms(10)]), [over]);

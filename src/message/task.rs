@@ -1,5 +1,6 @@
 //! Tasks on their way out, in chunks.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -23,9 +24,9 @@ pub struct Task {
     pub cost: f32,
     /// What became of earlier attempts; stays on rank 0, and most tasks have none.
     pub history: Option<Box<History>>,
-    /// How long it may run, where rank 0 found that out; a limit that was known when the run
-    /// began is known to every rank.
-    pub limit: Option<Duration>,
+    /// Nanoseconds that it may run, where rank 0 found that out; a limit that was known when the
+    /// run began is known to every rank.
+    pub limit: Option<NonZeroU64>,
     /// What to run.
     pub input: Input,
 }
@@ -105,7 +106,7 @@ fn put_task(task: &Task, payload: &mut Vec<u8>) {
         put_varint(u64::from(task.earlier_attempts), payload);
     }
     if let Some(limit) = task.limit {
-        put_varint(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX), payload);
+        put_varint(limit.get(), payload);
     }
     match &task.input {
         Input::Number(number) => put_varint(*number, payload),
@@ -132,8 +133,7 @@ fn take_task(reader: &mut Reader<'_>) -> Result<Task> {
     let mut count_if = |flag| if head & flag == 0 { Ok(0) } else { reader.varint_u32() };
     let occurrence = count_if(REPEATED)?;
     let earlier_attempts = count_if(RETRIED)?;
-    let limit = if head & LIMITED == 0 { None } else { Some(reader.varint()?) };
-    let limit = limit.map(Duration::from_nanos);
+    let limit = if head & LIMITED == 0 { None } else { NonZeroU64::new(reader.varint()?) };
     let input = if head & TEXT == 0 {
         Input::Number(reader.varint()?)
     } else {

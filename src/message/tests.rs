@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use super::*;
@@ -10,7 +11,7 @@ fn task() -> impl Strategy<Value = Task> {
         any::<u64>().prop_map(Input::Number),
         ".{0,40}".prop_map(|text| Input::Text(text.into())),
     ];
-    let limit = prop::option::of(any::<u64>().prop_map(Duration::from_nanos));
+    let limit = prop::option::of(any::<NonZeroU64>());
     (any::<u16>(), 0..3u32, 0..3u32, limit, input).prop_map(
         |(table, earlier_attempts, occurrence, limit, input)| Task {
             seq: 0,

@@ -204,3 +204,125 @@ impl std::fmt::Debug for Done {
         f.debug_struct("Done").field("resumed", &self.resumed()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::POOLS;
+    use super::super::feed::{Feed, Table};
+    use super::*;
+    use crate::task::{self, Input, Next, Pool, Source};
+
+    struct Upwards(std::ops::Range<u64>);
+
+    impl Source for Upwards {
+        fn next(&mut self, _: Duration) -> anyhow::Result<Next> {
+            let item = |n| Item { input: Input::Number(n), occurrence: 0, cost: 1.0 };
+            Ok(self.0.next().map_or(Next::Exhausted, |n| Next::Task(item(n))))
+        }
+
+        fn remaining(&self) -> Option<u64> {
+            Some(self.0.end - self.0.start)
+        }
+    }
+
+    fn table(range: std::ops::Range<u64>, pool: Pool) -> Table {
+        Table { source: Box::new(Upwards(range)), pool, limit: None }
+    }
+
+    fn id(n: u64) -> u128 {
+        task::id("fibonacci", format!("{{\"n\":{n}}}").as_bytes(), 0)
+    }
+
+    /// A feed of these tables after a run with these records.
+    fn feed(
+        tables: Vec<Table>,
+        in_order: bool,
+        ok: impl Iterator<Item = u64>,
+        failed: &[u64],
+        retry: bool,
+    ) -> Feed {
+        let ok = Ids::new(ok.map(id).collect());
+        let failed = Ids::new(failed.iter().copied().map(id).collect()).without(&ok);
+        let counts = [ok.len() as u64, failed.len() as u64];
+        let by_kind = BTreeMap::from([("fibonacci".to_owned(), counts)]);
+        let records = Records { ok, failed, by_kind, n_repeated: 0 };
+        let work =
+            || task::kind("fibonacci").unwrap().work("{\"value\":\"full\",\"modulus\":null}");
+        let naming = |_: &Table| Naming { kind: "fibonacci", work: work().unwrap() };
+        let done = Done::new(records, tables.iter().map(naming).collect(), retry);
+        Feed::new(tables, in_order, Some(done)).unwrap()
+    }
+
+    /// Everything that is still to be run, and in how many turns it came.
+    fn drain(feed: &mut Feed, pools: &[Pool]) -> (Vec<u64>, u32) {
+        let (mut numbers, mut turns) = (Vec::new(), 0);
+        while !feed.is_exhausted() {
+            turns += 1;
+            for &pool in pools {
+                while let Some((_, task)) =
+                    feed.next(pool, Duration::from_secs(turns.into())).unwrap()
+                {
+                    assert_eq!(task.seq, numbers.len() as u64);
+                    let Input::Number(n) = task.input else { panic!("numbers were given") };
+                    numbers.push(n);
+                }
+            }
+        }
+        (numbers, turns)
+    }
+
+    #[test]
+    fn what_has_a_record_is_left_out() {
+        let tables = vec![table(0..10, Pool::Cpu)];
+        let mut feed = feed(tables, false, 3..6, &[7, 100], false);
+        assert_eq!(feed.remaining(Pool::Cpu), Some(5), "one record is of no task");
+        assert_eq!(drain(&mut feed, &[Pool::Cpu]).0, [0, 1, 2, 6, 8, 9]);
+        assert_eq!(feed.resumed(), Resumed { tasks: 4, failed: 1, unnamed: 1 });
+        assert_eq!(feed.remaining(Pool::Cpu), Some(0));
+    }
+
+    #[test]
+    fn rank_0_does_not_pass_over_too_many_at_a_time() {
+        let mut feed = feed(vec![table(0..200_001, Pool::Cpu)], false, 0..200_000, &[], false);
+        assert_eq!(feed.remaining(Pool::Cpu), Some(1));
+        let (numbers, turns) = drain(&mut feed, &[Pool::Cpu]);
+        assert_eq!(numbers, [200_000]);
+        assert!((4..=5).contains(&turns), "{turns}");
+    }
+
+    #[test]
+    fn failed_ones_are_looked_for_no_further_than_they_are() {
+        for in_order in [false, true] {
+            let tables = vec![table(0..1 << 40, Pool::Cpu), table(1 << 40..1 << 41, Pool::Io)];
+            let feed = feed(tables, in_order, 0..5, &[3, 9], true);
+            let done = feed.done().unwrap();
+            assert_eq!(done.n_again(), 1, "3 is not failed: its record of an output counts");
+            assert!(done.runs_again(id(9)) && !done.runs_again(id(3)));
+            let to_come = (1 << 40) - 10 + 5;
+            assert_eq!(feed.remaining(Pool::Cpu), Some(to_come), "10 were read, 5 wait");
+        }
+    }
+
+    #[test]
+    fn failed_ones_of_no_task_are_kept() {
+        let tables = || vec![table(0..10, Pool::Cpu), table(10..20, Pool::Io)];
+        for in_order in [false, true] {
+            let mut feed = feed(tables(), in_order, 0..5, &[15, 99], true);
+            let done = feed.done().unwrap();
+            assert!(done.runs_again(id(15)) && !done.runs_again(id(99)));
+            assert_eq!(POOLS.map(|pool| feed.remaining(pool)), [Some(5), Some(10)]);
+            let pools = if in_order { &[Pool::Io][..] } else { &POOLS };
+            assert_eq!(drain(&mut feed, pools).0, (5..20).collect::<Vec<_>>());
+            assert_eq!(feed.resumed(), Resumed { tasks: 5, failed: 0, unnamed: 1 });
+        }
+    }
+
+    #[test]
+    fn looking_for_failed_ones_ends() {
+        let tables = vec![table(0..1 << 40, Pool::Cpu)];
+        let feed = feed(tables, false, 0..1, &[1 << 41], true);
+        assert!(feed.done().unwrap().runs_again(id(1 << 41)), "it may still come");
+    }
+}

@@ -1,7 +1,7 @@
 //! What a task of a table usually takes, and the time limit that follows from it.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::num::NonZeroU64;
 
 use crate::message::Status;
 use crate::task::{ErrorClass, TimeLimit};
@@ -13,7 +13,7 @@ const MEASURED_FROM: usize = 20;
 const WINDOW: usize = 255;
 
 /// No relative limit is shorter: less than this is what other processes cost a task.
-const SHORTEST: Duration = Duration::from_millis(10);
+const SHORTEST_MILLIS: f64 = 10.0;
 
 /// The median of the last values, exactly.
 #[derive(Clone, Debug, Default)]
@@ -61,14 +61,14 @@ impl Limit {
         }
     }
 
-    /// What the next task gets: nothing where the table has no relative limit, or none yet.
+    /// Nanoseconds for the next task: nothing where the table has no relative limit, or none yet.
     /// Whole milliseconds, for people read them.
-    pub(super) fn get(&self) -> Option<Duration> {
+    pub(super) fn get(&self) -> Option<NonZeroU64> {
         let factor = self.factor.filter(|_| self.nanos.sorted.len() >= MEASURED_FROM)?;
-        let millis = (self.nanos.get()? as f64 * factor * 1e-6).ceil();
+        let millis = (self.nanos.get()? as f64 * factor * 1e-6).ceil().max(SHORTEST_MILLIS);
         #[allow(clippy::cast_possible_truncation, reason = "a cast of floats ends at the limits")]
         #[allow(clippy::cast_sign_loss, reason = "a time times a factor has no sign")]
-        Some(Duration::from_millis(millis as u64).max(SHORTEST))
+        NonZeroU64::new((millis * 1e6) as u64)
     }
 }
 
@@ -96,7 +96,7 @@ mod tests {
         let limit_after = |written: &str, status, nanos, n| {
             let mut limit = Limit::new(Some(written.parse().unwrap()));
             (0..n).for_each(|_| limit.measure(status, nanos));
-            limit.get().map(|limit| limit.as_millis())
+            limit.get().map(|nanos| nanos.get() / 1_000_000)
         };
         let timeout = Status::Failed(ErrorClass::Timeout);
         assert_eq!(limit_after("3x", Status::Ok, 20_000_000, 19), None);
@@ -106,7 +106,7 @@ mod tests {
         assert_eq!(limit_after("30s", Status::Ok, 20_000_000, 20), None);
         let failed = Status::Failed(ErrorClass::Connect);
         assert_eq!(limit_after("3x", failed, 20_000_000, 20), None, "it tells nothing");
-        assert_eq!(limit_after("1e300x", Status::Ok, u64::MAX, 20), Some(u64::MAX.into()));
+        assert_eq!(limit_after("1e300x", Status::Ok, u64::MAX, 20), Some(u64::MAX / 1_000_000));
         assert_eq!(Limit::new(None).get(), None);
     }
 }

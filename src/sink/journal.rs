@@ -174,6 +174,8 @@ impl Forms<'_> {
 ///
 /// The new one is locked before it is found under its name.
 pub(super) fn rewrite(file: &File, path: &Path, done: &Done) -> Result<File> {
+    // Through symbolic links: it is the file that is replaced.
+    let path = &fs::canonicalize(path).with_context(|| cannot_read(path))?;
     let mut name = path.as_os_str().to_owned();
     name.push(".part");
     let part = PathBuf::from(name);

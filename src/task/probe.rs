@@ -92,11 +92,13 @@ impl Work for Orders {
             Input::Text(line) => return Err(items::bad_line(line)),
         };
         let Options { action, time, every, bytes, slower, again, .. } = self.0;
-        let time = if n % every == 0 { time.saturating_mul(slower) } else { time };
         fits(self.footprint(input), context.memory)?;
         match action {
-            Action::Sleep => sleep(time, context)?,
-            Action::Busy => spin(time, context)?,
+            Action::Sleep | Action::Busy => {
+                let time = if n % every == 0 { time.saturating_mul(slower) } else { time };
+                let wait = if action == Action::Sleep { sleep } else { spin };
+                wait(time, context)?;
+            }
             Action::Output => {
                 text(bytes, record);
                 return Ok(Done::default());

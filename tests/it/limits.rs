@@ -24,7 +24,7 @@ fn timed_out(record: &Value, message: &str) {
 fn tasks_that_take_longer_than_their_limit_fail() {
     for action in ["sleep", "busy"] {
         let table = format!(
-            "kind = \"probe\"\naction = \"{action}\"\ntime = \"1h\"\ntimeout = \"50ms\"\nn = [1, 2]"
+            "kind = \"probe\"\naction = \"{action}\"\ntime = \"30s\"\ntimeout = \"50ms\"\nn = [1, 2]"
         );
         let (summary, records) = run(2, &format!("[[task]]\n{table}\n"));
         assert_eq!((summary.tasks, summary.failed), (2, 2));
@@ -60,7 +60,7 @@ fn a_huge_term_ends_at_its_limit() {
 
 #[test]
 fn limits_hold_on_every_rank() {
-    let table = "[[task]]\nkind = \"probe\"\naction = \"sleep\"\npool = \"cpu\"\ntime = \"1h\"";
+    let table = "[[task]]\nkind = \"probe\"\naction = \"sleep\"\npool = \"cpu\"\ntime = \"30s\"";
     let job = format!("threads = 2\n{table}\ntimeout = \"100ms\"\nn = \"1..=12\"\n");
     let (ran, dir) = mpirun(3).job(&job).run();
     ran.code(1);

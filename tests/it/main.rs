@@ -18,6 +18,8 @@ mod site;
 mod jobs;
 // README.md.
 mod readme;
+// Runs that go on with what an earlier one left.
+mod journal;
 // Worlds that `launch` starts and supervises.
 mod launch;
 mod launch_resume;
