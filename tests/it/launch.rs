@@ -11,7 +11,7 @@ use crate::cli::Call;
 use crate::util::{Dir, Rankpool, Running, rankpool};
 
 /// Many short tasks: minutes of work, of which any part can be cut off.
-pub(crate) const LONG: &str = "[[task]]\nkind = \"probe\"\nn = \"1..=20000\"\naction = \"sleep\"\n\
+pub(crate) const LONG: &str = "[[task]]\nkind = \"probe\"\nn = \"1..=100000\"\naction = \"sleep\"\n\
                                time = \"500ms\"\n";
 const SHORT: &str = "[[task]]\nkind = \"fibonacci\"\nn = \"1..=50\"\n";
 
@@ -146,6 +146,10 @@ fn mpirun_is_ended_where_it_stays_after_the_end() {
     let (ran, dir) = stub("", "end 1; exec sleep 1000").run();
     ran.code(1);
     assert_eq!(starts(&dir), 1);
+    is_clean(&dir);
+    // It ends, and leaves a child in another session.
+    let (ran, dir) = stub("", "setsid sleep 1000 & end 0").run();
+    ran.code(0);
     is_clean(&dir);
     // It does not listen, and its child is in another session.
     let (ran, dir) = stub("", "trap '' TERM; setsid sleep 1000 & end 0; wait; wait").run();
