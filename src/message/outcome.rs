@@ -95,7 +95,7 @@ impl OutcomesBuilder {
         self.payload.len() == CHUNK_HEAD
     }
 
-    /// The payload of a [`ToRoot::Outcomes`].
+    /// The payload of a [`super::ToRoot::Outcomes`].
     pub fn finish(self) -> Vec<u8> {
         self.payload
     }
@@ -110,7 +110,7 @@ pub struct Outcomes<'a> {
 }
 
 impl<'a> Outcomes<'a> {
-    /// Opens the payload of a [`ToRoot::Outcomes`].
+    /// Opens the payload of a [`super::ToRoot::Outcomes`].
     pub fn decode(payload: &'a [u8]) -> Result<Self> {
         let mut reader = Reader(payload);
         Ok(Self { chunk: reader.fixed_u64()?, reader })

@@ -8,7 +8,7 @@ use crate::task::{ErrorClass, TaskError};
 impl Root {
     /// Takes back what a dead rank held; how many tasks that are. Each of them may be what
     /// killed it: it is tried again with nothing beside it, and fails after
-    /// [`Policy::crash_limit`] deaths.
+    /// [`crate::policy::Policy::crash_limit`] deaths.
     pub fn on_dead(&mut self, rank: Rank, orders: &mut Vec<Order>) -> usize {
         let worker = &mut self.workers[rank.idx()];
         if std::mem::replace(&mut worker.is_dead, true) {

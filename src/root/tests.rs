@@ -311,3 +311,138 @@ fn schedules_are_written_as_they_are_read() {
         assert!(message.contains(part), "{message}");
     }
 }
+
+fn on_dead(root: &mut Root, rank: Rank) -> (usize, Vec<u64>) {
+    let mut orders = Vec::new();
+    let n_held = root.on_dead(rank, &mut orders);
+    let failed = |order| match order {
+        Order::Fail(task, error) => {
+            assert_eq!(error.class, ErrorClass::Crashed);
+            task.seq
+        }
+        other => panic!("{other:?}"),
+    };
+    (n_held, orders.into_iter().map(failed).collect())
+}
+
+#[test]
+fn what_a_dead_rank_held_goes_to_others_one_at_a_time() {
+    let threads = [[0, 0], [1, 0], [2, 0]];
+    let mut root = root("dynamic", &threads, vec![table(6, &[1.0], Pool::Cpu)]);
+    let (given, _) = hand_out(&mut root);
+    let of_1: Vec<&Given> = given.iter().filter(|given| given.0 == Rank(1)).collect();
+    let suspects: Vec<(u16, u64)> = of_1.iter().flat_map(|given| given.2.clone()).collect();
+    assert_eq!(suspects.len(), 2);
+    assert_eq!(on_dead(&mut root, Rank(1)), (2, vec![]));
+    // A second report of the same death changes nothing.
+    assert_eq!(on_dead(&mut root, Rank(1)), (0, vec![]));
+    // Late outcomes of what was taken back do not count.
+    assert_eq!(hear(&mut root, Rank(1), &outcomes(of_1[0].1, &[0], Status::Ok)), [0; 0]);
+    let mut out: Vec<Given> = given.iter().filter(|given| given.0 == Rank(2)).cloned().collect();
+    while !root.is_done() {
+        out.extend(hand_out(&mut root).0);
+        let has_suspect = out.iter().any(|given| suspects.contains(&given.2[0]));
+        assert!(!has_suspect || out.len() == 1, "a suspect has nothing beside it: {out:?}");
+        let (rank, id, _) = out.pop().expect("something is out");
+        assert_eq!(rank, Rank(2));
+        hear(&mut root, rank, &outcomes(id, &[0], Status::Ok));
+    }
+    assert_eq!(root.n_done(), 6);
+}
+
+#[test]
+fn a_task_that_kills_its_ranks_fails_and_rank_0_is_the_last_to_try() {
+    let threads = [[1, 0], [1, 0], [1, 0], [1, 0]];
+    let mut root = root("dynamic", &threads, vec![table(1, &[1.0], Pool::Cpu)]);
+    // Rank 0 is asked first and takes it; a test may kill it nevertheless.
+    assert_eq!(hand_out(&mut root).0[0].0, Rank(0));
+    assert_eq!(on_dead(&mut root, Rank(0)), (1, vec![]));
+    let (given, _) = hand_out(&mut root);
+    assert_eq!(given[0].0, Rank(1));
+    assert_eq!(on_dead(&mut root, Rank(1)), (1, vec![0]));
+    assert!(root.is_done());
+    assert_eq!(root.n_done(), 1);
+}
+
+#[test]
+fn rank_0_goes_on_alone_with_what_it_has_in_reserve() {
+    for schedule in ["static", "dynamic", "auto"] {
+        let mut root = root(schedule, &[[0, 0], [1, 1]], vec![table(9, &[1.0], Pool::Cpu)]);
+        hand_out(&mut root);
+        on_dead(&mut root, Rank(1));
+        for _ in 0..9 {
+            let (given, _) = hand_out(&mut root);
+            for (rank, id, tasks) in given {
+                assert_eq!(rank, Rank(0), "{schedule}");
+                let all: Vec<u32> = (0..u32::try_from(tasks.len()).unwrap()).collect();
+                hear(&mut root, rank, &outcomes(id, &all, Status::Ok));
+            }
+        }
+        assert!(root.is_done(), "{schedule}");
+        assert_eq!(root.n_done(), 9);
+    }
+}
+
+#[test]
+fn a_stopped_root_hands_out_nothing_more() {
+    let mut root = root("dynamic", &[[1, 0]], vec![table(9, &[1.0], Pool::Cpu)]);
+    assert_eq!(hand_out(&mut root).0.len(), 2);
+    root.stop();
+    hear(&mut root, Rank(0), &outcomes(0, &[0], Status::Ok));
+    assert_eq!(hand_out(&mut root), (vec![], false));
+    assert!(!root.is_done());
+}
+
+proptest! {
+    /// Ranks that die at any moment, tasks that fail and are tried again: every task is done
+    /// exactly once, and none is lost.
+    #[test]
+    fn deaths_and_retries_lose_nothing(
+        schedule in schedule(),
+        n_ranks in 2..6usize,
+        n in 0..300u64,
+        costs in prop::collection::vec(0.0..10f32, 1..5),
+        picks in prop::collection::vec((any::<prop::sample::Index>(), 0..40u8), 64),
+    ) {
+        let schedule = schedule.parse().unwrap();
+        let mut config = config(schedule, false, vec![[1, 1]; n_ranks]);
+        let retry = "failed = { retries = 2, backoff = \"1ms\", other_rank = true }";
+        config.policy.retries = crate::policy::Retries::from_table(&retry.parse().unwrap()).unwrap();
+        config.policy.crash_limit = NonZeroU32::new(3).unwrap();
+        let mut root = Root::new(config, vec![table(n, &costs, Pool::Cpu)]);
+        let mut running: Vec<(Rank, ChunkId, u32)> = Vec::new();
+        let mut done = Vec::new();
+        let mut alive: Vec<Rank> = (1..n_ranks).map(Rank::at).collect();
+        let mut now = Duration::ZERO;
+        for (pick, what) in picks.iter().cycle() {
+            now += Duration::from_millis(20);
+            let mut orders = Vec::new();
+            root.hand_out(now, &mut orders).unwrap();
+            for order in orders {
+                if let Order::Chunk(rank, payload) = order {
+                    let (id, tasks) = decode_chunk(&payload).unwrap();
+                    running.extend((0..).zip(&tasks).map(|(index, _)| (rank, id, index)));
+                }
+            }
+            if root.is_done() {
+                break;
+            }
+            if *what == 0 && !alive.is_empty() {
+                let victim = alive.swap_remove(pick.index(alive.len()));
+                running.retain(|(rank, ..)| *rank != victim);
+                done.extend(on_dead(&mut root, victim).1);
+            } else if !running.is_empty() {
+                let (rank, id, index) = running.swap_remove(pick.index(running.len()));
+                let status = if *what < 5 { Status::Failed(ErrorClass::Failed) } else { Status::Ok };
+                let payload = outcomes(id, &[index], status);
+                let on = |heard: Heard<'_>| {
+                    done.push(heard.task.seq);
+                    Ok(())
+                };
+                root.on_outcomes(rank, &payload, now, on).unwrap();
+            }
+        }
+        done.sort_unstable();
+        prop_assert_eq!(done, (0..n).collect::<Vec<_>>());
+    }
+}
