@@ -176,7 +176,7 @@ fn an_existing_results_file_stops_a_run_and_no_check() {
     call("check j.toml").prints();
     call("run j.toml").refuses(
         "results file `j.results.jsonl` exists; \
-         `--overwrite` replaces it, `--output FILE` writes elsewhere",
+         `--overwrite` replaces it, `--resume` goes on with it, `--output FILE` writes elsewhere",
     );
 }
 
