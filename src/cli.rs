@@ -50,7 +50,7 @@ const FETCH_EXAMPLES: &str = "\
 Examples:
   rankpool fetch https://example.org/ https://example.com/
   rankpool fetch https://example.org/ --links 3 --extract 'title=<title>(.*?)</title>'
-  mpirun -n 4 rankpool fetch - --timeout 10s --output pages.jsonl < urls.txt";
+  rankpool fetch - --timeout 10s --output pages.jsonl < urls.txt";
 
 const INFO_EXAMPLES: &str = "\
 Examples:
@@ -60,7 +60,7 @@ Examples:
 const LAUNCH_EXAMPLES: &str = "\
 Examples:
   rankpool launch -n 4 run jobs/demo.toml
-  rankpool launch -n 8 --hostfile hostfile fetch - --output pages.jsonl < urls.txt
+  rankpool launch -n 8 --hostfile hostfile run jobs/fetch.toml --urls-from urls.txt
   rankpool launch -n 4 --dry-run run jobs/demo.toml
 
 Starts the mpirun of the MPI that rankpool was built with, and the run again where it died: it

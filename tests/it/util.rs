@@ -169,6 +169,13 @@ impl Rankpool {
         self
     }
 
+    /// Runs in the folder of an earlier run.
+    pub(crate) fn in_dir(mut self, dir: Dir) -> Self {
+        self.command.current_dir(dir.path());
+        self.dir = dir;
+        self
+    }
+
     /// The folder that the command runs in.
     pub(crate) fn dir(&self) -> &Dir {
         &self.dir
@@ -212,6 +219,14 @@ impl Running {
         let status = status.expect("it has ended");
         let (stdout, stderr) = (self.dir.read("stdout"), self.dir.read("stderr"));
         (Ran { status, stdout, stderr }, self.dir)
+    }
+
+    /// Waits for its end, then for whatever is to hold after it; its folder.
+    #[track_caller]
+    pub(crate) fn wait_and(mut self, after: impl FnOnce(&mut Self)) -> Dir {
+        self.poll("it to end", |running| running.child.try_wait().unwrap().is_some());
+        after(&mut self);
+        self.dir
     }
 
     /// Waits until something holds.
