@@ -1,6 +1,6 @@
 //! What is out: chunks in flight, what each worker holds of them, and what was measured.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 use crate::message::{ChunkId, Rank, Task};
 
@@ -25,7 +25,7 @@ pub(super) struct Out {
 /// Chunks in flight, by id.
 #[derive(Debug, Default)]
 pub(super) struct Flights {
-    chunks: HashMap<ChunkId, InFlight>,
+    chunks: FxHashMap<ChunkId, InFlight>,
     next: ChunkId,
 }
 

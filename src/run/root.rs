@@ -167,10 +167,15 @@ impl<'a, T: Transport> Leader<'a, T> {
             self.hear(rank, &message)?;
             idle = false;
         }
+        // Looked at first: what was done by then is heard before it counts.
+        let is_quiet = self.executor.is_quiet();
         for _ in 0..MESSAGES_A_TURN {
             let Ok(payload) = self.executor.outcomes().try_recv() else { break };
             self.hear_outcomes(Rank::ROOT, &payload)?;
             idle = false;
+        }
+        if let Some(stop) = self.stop.as_mut().filter(|_| is_quiet && idle) {
+            stop.quiet(Rank::ROOT);
         }
         if !idle {
             self.flush()?;
@@ -197,12 +202,14 @@ impl<'a, T: Transport> Leader<'a, T> {
 
     /// Puts orders into the outboxes of those they are for, or does them.
     fn carry_out(&mut self) -> Result<()> {
-        for order in std::mem::take(&mut self.orders) {
+        let mut orders = std::mem::take(&mut self.orders);
+        for order in orders.drain(..) {
             match order {
                 Order::Fail(task, error) => self.fail(&task, &error)?,
                 order => address(order, &mut self.outbox),
             }
         }
+        self.orders = orders;
         Ok(())
     }
 
@@ -260,6 +267,10 @@ impl<'a, T: Transport> Leader<'a, T> {
     }
 
     fn hear_outcomes(&mut self, rank: Rank, payload: &[u8]) -> Result<()> {
+        if self.output_lost.is_some() || self.ledgers[0].is_some() {
+            // The results are closed: who goes on with them runs this task again.
+            return Ok(());
+        }
         let elapsed = self.elapsed();
         let Self { root, stats, results, terminal, .. } = self;
         root.on_outcomes(rank, payload, elapsed, |heard| {
