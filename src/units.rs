@@ -99,6 +99,19 @@ fn write_whole(amount: u64, units: &[(&str, u64)]) -> String {
     format!("{}{name}", amount / factor)
 }
 
+/// A number with its thousands apart: `1,234,567`.
+pub fn thousands(number: impl std::fmt::Display) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (idx, digit) in digits.chars().enumerate() {
+        if idx > 0 && (digits.len() - idx).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// For `#[serde(with = "crate::units::duration")]` on a [`Duration`].
 pub mod duration {
     use std::time::Duration;
@@ -190,6 +203,13 @@ mod tests {
         for text in ["", "MiB", "ten", "-1", "1 XB", "99999999TiB", "10M"] {
             assert!(parse_size(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn thousands_stand_apart() {
+        assert_eq!(thousands(0), "0");
+        assert_eq!(thousands(999), "999");
+        assert_eq!(thousands(20_898_764), "20,898,764");
     }
 
     #[test]

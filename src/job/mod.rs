@@ -23,6 +23,7 @@ use toml::{Table, Value};
 use crate::cli::{FetchArgs, FibArgs, Overrides, RunOptions};
 use crate::task::items::SeenByContent;
 use crate::task::{KINDS, Kind, Plan, PlanContext};
+use crate::units;
 use file::JobFile;
 pub use settings::{Output, Resume, Settings};
 
@@ -242,13 +243,5 @@ fn at_its_place(told: &str, misplaced: Option<&str>) -> Option<String> {
 }
 
 fn counted(n: u64, what: &str) -> String {
-    let digits = n.to_string();
-    let mut grouped = String::new();
-    for (idx, digit) in digits.chars().enumerate() {
-        if idx > 0 && (digits.len() - idx).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    format!("{grouped} {what}{}", if n == 1 { "" } else { "s" })
+    format!("{} {what}{}", units::thousands(n), if n == 1 { "" } else { "s" })
 }

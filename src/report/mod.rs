@@ -24,19 +24,6 @@ fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     line(header) + &rows.collect::<String>()
 }
 
-/// A number with its thousands apart: `1,234,567`.
-pub fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3);
-    for (idx, digit) in digits.chars().enumerate() {
-        if idx > 0 && (digits.len() - idx).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// Seconds in the unit that fits: `12.3 us`, `4.56 ms`, `7.89 s`, `12 min 3 s`.
 pub fn duration(seconds: f64) -> String {
     match seconds {
@@ -55,9 +42,6 @@ mod tests {
 
     #[test]
     fn numbers_are_readable() {
-        assert_eq!(thousands(0), "0");
-        assert_eq!(thousands(999), "999");
-        assert_eq!(thousands(20_898_764), "20,898,764");
         assert_eq!(duration(0.000_000_4), "400 ns");
         assert_eq!(duration(0.0123), "12.30 ms");
         assert_eq!(duration(754.0), "12 min 34 s");

@@ -1,8 +1,9 @@
 //! A finished run: the table that users of Parallel Python know, then kinds, then where each
 //! rank's time went.
 
-use super::{duration, table, thousands};
+use super::{duration, table};
 use crate::stats::{KindSummary, RankSummary, Summary};
+use crate::units::thousands;
 
 /// The whole summary, some lines.
 pub fn summary(summary: &Summary) -> String {

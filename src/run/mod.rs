@@ -16,7 +16,7 @@ mod stop;
 mod watch;
 mod worker;
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
 use crossbeam_channel::Receiver;
@@ -63,6 +63,21 @@ fn now() -> Instant {
     Instant::now()
 }
 
+/// What a run in a Slurm allocation keeps of its last seconds to end in order.
+const ALLOCATION_MARGIN: Duration = Duration::from_secs(5);
+
+/// How long a run may take before its Slurm allocation ends, where it is in one
+/// (`SLURM_JOB_END_TIME`, seconds since 1970; sbatch(1), "Output environment variables").
+fn allocation_left() -> Option<Duration> {
+    let end = std::env::var("SLURM_JOB_END_TIME").ok()?;
+    time_left(&end, SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?)
+}
+
+fn time_left(end: &str, now: Duration) -> Option<Duration> {
+    let left = Duration::from_secs(end.parse().ok()?).checked_sub(now)?;
+    Some(left.saturating_sub(ALLOCATION_MARGIN))
+}
+
 /// What came of leading: an error beside it would mean a broken world, this does not.
 #[derive(Debug)]
 pub enum Led<T> {
@@ -78,4 +93,18 @@ const MESSAGES_A_TURN: usize = 256;
 /// Encodes something rare, readably.
 fn to_json(value: &impl serde::Serialize) -> Result<Vec<u8>> {
     Ok(serde_json::to_vec(value)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_allocation_s_end_is_a_walltime() {
+        let now = Duration::from_secs(1000);
+        assert_eq!(time_left("1065", now), Some(Duration::from_secs(60)));
+        assert_eq!(time_left("1003", now), Some(Duration::ZERO));
+        assert_eq!(time_left("999", now), None);
+        assert_eq!(time_left("Unknown", now), None);
+    }
 }

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 
+use super::allocation_left;
 use super::start::{Setup, TableSetup};
 use crate::inventory::Inventory;
 use crate::job::{JobSpec, Output, Resume, Settings, TableSpec};
@@ -36,7 +37,8 @@ impl Prepared {
         world: &[Inventory],
         mut warn: impl FnMut(&str),
     ) -> Result<Self> {
-        let JobSpec { name, settings, tables } = job?;
+        let JobSpec { name, mut settings, tables } = job?;
+        settings.policy.walltime = settings.policy.walltime.or_else(allocation_left);
         let lines = lines(&settings, &tables);
         let to_file = matches!(settings.output, Output::File(_) | Output::Stdout);
         let records = to_file || lines.0.contains(&true);

@@ -10,9 +10,9 @@ use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::message::Status;
-use crate::report::thousands;
 use crate::root::Heard;
 use crate::task::Kind;
+use crate::units::thousands;
 
 /// Failures that are shown as they happen; the rest are in the results.
 const SHOWN_FAILURES: u64 = 10;

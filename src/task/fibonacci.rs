@@ -220,10 +220,7 @@ impl Work for Terms {
         context: &Context,
         record: &mut Vec<u8>,
     ) -> Result<Done, TaskError> {
-        let n = match input {
-            Input::Number(n) => *n,
-            Input::Text(line) => return Err(items::bad_line(line)),
-        };
+        let n = items::number_of(input)?;
         if let Some(modulus) = self.options.modulus {
             output::residue(record, term::residue(n, modulus));
             return Ok(Done::default());

@@ -15,6 +15,6 @@ mod tests;
 mod texts;
 
 pub use lines::path_in;
-pub use numbers::{Cost, LARGEST, NumberItems, NumberRange, NumberSource, bad_line};
+pub use numbers::{Cost, LARGEST, NumberItems, NumberRange, NumberSource, number_of};
 pub use seen::{Seen, SeenByContent};
 pub use texts::{Check, TextItems, TextSource};

@@ -87,10 +87,7 @@ impl Work for Orders {
         context: &Context,
         record: &mut Vec<u8>,
     ) -> Result<Done, TaskError> {
-        let n = match input {
-            Input::Number(n) => *n,
-            Input::Text(line) => return Err(items::bad_line(line)),
-        };
+        let n = items::number_of(input)?;
         let Options { action, time, every, bytes, slower, again, .. } = self.0;
         fits(self.footprint(input), context.memory)?;
         match action {

@@ -205,6 +205,16 @@ fn what_would_not_end_within_the_walltime_is_not_started() {
 }
 
 #[test]
+fn a_slurm_allocation_s_end_is_a_walltime() {
+    let job = "[[task]]\nkind = \"probe\"\nn = \"1..=3000\"\naction = \"sleep\"\npool = \"cpu\"\ntime = \"20ms\"\n";
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let end = (now.as_secs() + 8).to_string();
+    let (ran, dir) = rankpool().job(job).env("SLURM_JOB_END_TIME", &end).run();
+    ran.code(3).says("walltime");
+    assert!(dir.records("job.results.jsonl").len() < 3000);
+}
+
+#[test]
 fn failures_are_tried_again_as_the_job_says() {
     let job = "[retry]\nfailed = { retries = 3, backoff = \"1ms\", other_rank = true }\n\
                [[task]]\nkind = \"probe\"\nn = \"1..=9\"\naction = \"fail\"\nevery = 3\n";

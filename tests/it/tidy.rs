@@ -71,7 +71,7 @@ fn only_those_who_may_read_the_clock_do() {
             "web/",
         ],
     );
-    only("SystemTime::now", &["executor/mod.rs", "web/http.rs"]);
+    only("SystemTime::now", &["executor/mod.rs", "run/mod.rs", "web/http.rs"]);
 }
 
 #[test]

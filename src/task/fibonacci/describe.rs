@@ -2,6 +2,8 @@
 
 use serde_json::Value as Json;
 
+use crate::units::thousands;
+
 /// Digits of a term up to which it is shown whole.
 const WHOLE_DIGITS: usize = 60;
 
@@ -34,7 +36,7 @@ fn result(output: &Json) -> String {
         return term(first, last, usize::try_from(n_digits).unwrap_or(usize::MAX));
     }
     match &output["residue"] {
-        Json::Null => format!("a number of {} bits", grouped(&plain(&output["bits"]))),
+        Json::Null => format!("a number of {} bits", thousands(plain(&output["bits"]))),
         residue => plain(residue),
     }
 }
@@ -46,22 +48,10 @@ fn term(first: &str, last: &str, n_digits: usize) -> String {
     }
     let start = first.get(..END_DIGITS).unwrap_or(first);
     let end = last.len().checked_sub(END_DIGITS).and_then(|at| last.get(at..)).unwrap_or(last);
-    format!("{start}…{end} ({} digits)", grouped(&n_digits.to_string()))
+    format!("{start}…{end} ({} digits)", thousands(n_digits))
 }
 
 /// A value without the quotes that large integers have in JSON.
 fn plain(value: &Json) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-/// Digits in groups of three: `20,898,764`.
-fn grouped(digits: &str) -> String {
-    let mut text = String::new();
-    for (idx, digit) in digits.chars().enumerate() {
-        if idx > 0 && (digits.len() - idx).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }

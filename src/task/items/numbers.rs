@@ -269,8 +269,16 @@ impl fmt::Debug for NumberSource {
     }
 }
 
+/// The number that a task of a table of numbers is about.
+pub fn number_of(input: &Input) -> Result<u64, TaskError> {
+    match input {
+        Input::Number(n) => Ok(*n),
+        Input::Text(line) => Err(bad_line(line)),
+    }
+}
+
 /// Why a line that stands where a number should (`3: abc`, number and text) cannot be run.
-pub fn bad_line(line: &str) -> TaskError {
+pub(super) fn bad_line(line: &str) -> TaskError {
     let (number, text) = line.split_once(": ").unwrap_or(("?", line));
     let wrong = match NumberRange::parse(text) {
         Err(error) if !text.starts_with('(') => error.to_string(),

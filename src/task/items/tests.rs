@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use proptest::prelude::*;
 
+use super::numbers::bad_line;
 use super::*;
 use crate::task::{ErrorClass, Input, Item, Next, Source};
 
