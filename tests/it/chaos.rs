@@ -45,10 +45,14 @@ every = 10
 "#;
 
 /// xorshift64* (Marsaglia 2003; Vigna 2016).
-struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    fn below(&mut self, n: u64) -> u64 {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -150,7 +154,7 @@ fn whatever_dies_nothing_is_lost() {
     let expected = undisturbed();
     let seed = number("RANKPOOL_CHAOS_SEED", 1);
     for round in 0..number("RANKPOOL_CHAOS_ROUNDS", ROUNDS) {
-        let mut random = Random((seed + round).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        let mut random = Random::new(seed + round);
         let (event, n) = (event(&mut random), random.below(650));
         let n_ranks = u32::try_from(2 + random.below(3)).unwrap();
         let what = format!("seed {}: {event:?} after {n} records of {n_ranks} ranks", seed + round);

@@ -8,7 +8,7 @@ use rankpool::cli::Overrides;
 use rankpool::job::JobSpec;
 use rankpool::run::{self, Led};
 use rankpool::stats::Summary;
-use rankpool::transport::local;
+use rankpool::transport::{Transport, local};
 use serde_json::Value;
 
 use crate::util::Dir;
@@ -31,7 +31,7 @@ pub(crate) fn run(n: u32, job: &str) -> (Summary, Vec<Value>) {
     (summary, dir.records("results.jsonl"))
 }
 
-fn lead(root: &mut local::Local, path: &Path) -> Summary {
+pub(crate) fn lead(root: &mut impl Transport, path: &Path) -> Summary {
     let mut overrides = Overrides::default();
     overrides.run.quiet = true;
     let job = JobSpec::from_file(path, &overrides);

@@ -16,6 +16,8 @@ mod cli;
 // The kind `fetch` against servers on loopback.
 mod fetch;
 mod site;
+// A transport that delays, reorders and loses ranks.
+mod flaky;
 // The job files in jobs/.
 mod jobs;
 // README.md.
