@@ -123,7 +123,11 @@ fn start(command: &Command, rank: &ThisRank) -> Result<u8> {
     let warn = |warning: &str| eprintln!("rankpool: warning: {warning}");
     let end = |finished: Result<Finished>| {
         rank.end(finished.and_then(|finished| {
-            tell(&finished)?;
+            match tell(&finished) {
+                // Who reads no further has still got what the code says.
+                Err(error) if is_broken_pipe(&error) => {}
+                told => told?,
+            }
             Ok(match &finished.stopped {
                 Some(_) => STOPPED_EARLY,
                 None if finished.summary.has_failed() => SOME_FAILED,

@@ -316,7 +316,7 @@ impl Root {
             }
             task.limit = self.limits[usize::from(task.table)].get();
             let expected = self.expected_seconds(&task);
-            if !self.fits(rank, pool, seconds + expected, now) {
+            if !self.fits(rank, pool, &task, seconds, now) {
                 self.n_left_out += 1;
                 continue;
             }
@@ -326,13 +326,16 @@ impl Root {
         Ok(tasks)
     }
 
-    /// Whether a worker could end `seconds` more of work in time, by what has been measured.
-    fn fits(&self, rank: Rank, pool: usize, seconds: f64, now: Duration) -> bool {
+    /// Whether a worker could end a task in time, after `seconds` more of work, by what has been
+    /// measured.
+    fn fits(&self, rank: Rank, pool: usize, task: &Task, seconds: f64, now: Duration) -> bool {
         let Some(walltime) = self.config.policy.walltime else { return true };
+        let Some(factor) = self.rates[usize::from(task.table)].factor() else { return true };
+        let expected = factor * f64::from(task.cost);
         let threads = f64::from(self.config.threads[rank.idx()][pool].max(1));
         let held = self.workers[rank.idx()].seconds[pool];
         // One task takes one thread; what is held is shared by all of them.
-        let needed = (held + seconds) / threads;
+        let needed = ((held + seconds + expected) / threads).max(expected);
         now.as_secs_f64() + needed <= walltime.as_secs_f64()
     }
 

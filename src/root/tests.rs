@@ -384,6 +384,27 @@ fn rank_0_goes_on_alone_with_what_it_has_in_reserve() {
 }
 
 #[test]
+fn a_task_that_is_longer_than_what_is_left_is_not_started() {
+    let mut config = config("dynamic".parse().unwrap(), false, vec![[4, 0]]);
+    config.policy.walltime = Some(Duration::from_secs(10));
+    let mut root = Root::new(config, vec![table(20, &[1.0], Pool::Cpu)]);
+    let (given, _) = hand_out(&mut root);
+    assert!((1..20).contains(&given.len()));
+    for (rank, id, _) in given {
+        let mut builder = OutcomesBuilder::new(id);
+        builder.begin();
+        builder.end(0, Status::Ok, 8_000_000, None);
+        hear(&mut root, rank, &builder.finish());
+    }
+    assert!(!root.has_left_out());
+    // Four threads could share 8 ms of work in the 4 ms that are left, but not one task of 8 ms.
+    let mut orders = Vec::new();
+    root.hand_out(Duration::from_millis(9_996), &mut orders).unwrap();
+    assert_eq!(orders, [Order::Drained]);
+    assert!(root.has_left_out() && root.is_done());
+}
+
+#[test]
 fn a_stopped_root_hands_out_nothing_more() {
     let mut root = root("dynamic", &[[1, 0]], vec![table(9, &[1.0], Pool::Cpu)]);
     assert_eq!(hand_out(&mut root).0.len(), 2);

@@ -294,4 +294,10 @@ fn a_reader_that_goes_away_ends_a_run_in_order() {
     assert_eq!(stdout.lines().count(), 2, "{stdout}");
     assert!(stdout.ends_with("code 3\n"), "{stdout}\n{stderr}");
     assert!(stderr.contains("cannot write results to standard output"), "{stderr}");
+    let line =
+        format!("{} fib 1..=3000000 --value none | head -n 1", env!("CARGO_BIN_EXE_rankpool"));
+    let mut shell = std::process::Command::new("bash");
+    shell.args(["-c", &format!("{line}; echo \"code ${{PIPESTATUS[0]}}\"")]);
+    let stdout = String::from_utf8(shell.output().unwrap().stdout).unwrap();
+    assert!(stdout.ends_with("code 3\n"), "{stdout}");
 }
