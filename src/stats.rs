@@ -12,6 +12,7 @@ use crate::executor::Ledger;
 use crate::inventory::Inventory;
 use crate::message::Status;
 use crate::root::{Heard, Resumed};
+use crate::task::Account;
 
 /// Counts of a run while it goes on.
 #[derive(Debug)]
@@ -117,6 +118,8 @@ impl Stats {
                 .zip(world.iter().zip(ledgers))
                 .map(|(rank, (inventory, ledger))| rank.summary(inventory, ledger, tasks))
                 .collect(),
+            sources: Vec::new(),
+            texts: Vec::new(),
         }
     }
 }
@@ -211,6 +214,12 @@ pub struct Summary {
     pub kinds: Vec<KindSummary>,
     /// By rank.
     pub ranks: Vec<RankSummary>,
+    /// What the sources of tasks that lead to others say, each with the number of its `table`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<serde_json::Value>,
+    /// The same for people.
+    #[serde(skip)]
+    pub texts: Vec<String>,
 }
 
 impl Summary {
@@ -219,6 +228,18 @@ impl Summary {
     pub fn after(self, resumed: Resumed) -> Self {
         let Resumed { tasks, failed, unnamed } = resumed;
         Self { resumed: tasks, resumed_failed: failed, unnamed, ..self }
+    }
+
+    /// The summary with what sources say of the run, by table.
+    #[must_use]
+    pub fn with_accounts(self, accounts: Vec<(usize, Account)>) -> Self {
+        let (mut sources, mut texts) = (Vec::new(), Vec::new());
+        for (table, Account { mut json, text }) in accounts {
+            json["table"] = (table + 1).into();
+            sources.push(json);
+            texts.push(text);
+        }
+        Self { sources, texts, ..self }
     }
 
     /// Whether a task of the job failed, now or in a run that this one went on with.

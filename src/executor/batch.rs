@@ -1,10 +1,11 @@
 //! Runs tasks one after another on one thread and formats their records.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::ledger::Clock;
-use super::{Shared, Table, panics};
+use super::{Config, Shared, Table, now, panics};
 use crate::json;
 use crate::message::{ChunkId, OutcomesBuilder, Status, Task};
 use crate::task::{self, Context, Deadline, Done, ErrorClass, Pool, TaskError};
@@ -16,7 +17,7 @@ const LARGEST: usize = 64 << 10;
 
 /// Outcomes of one chunk, gathered on one thread.
 pub(super) struct Batch<'a> {
-    shared: &'a Shared,
+    shared: &'a Arc<Shared>,
     chunk: ChunkId,
     outcomes: OutcomesBuilder,
     clock: &'a Clock,
@@ -28,7 +29,7 @@ pub(super) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    pub(super) fn new(chunk: ChunkId, shared: &'a Shared) -> Self {
+    pub(super) fn new(chunk: ChunkId, shared: &'a Arc<Shared>) -> Self {
         let thread = rayon::current_thread_index().expect("tasks run on a pool's threads");
         let io = std::thread::current().name().is_some_and(|name| name.contains("io-"));
         let pool = if io { Pool::Io } else { Pool::Cpu };
@@ -54,17 +55,18 @@ impl<'a> Batch<'a> {
         let own = task.limit.map(|nanos| Duration::from_nanos(nanos.get()));
         let limit = own.or(table.limit);
         let deadline = limit.map(|limit| Deadline::new(started, limit));
-        let context = Context { memory: self.shared.config.memory, deadline };
+        let Config { memory, rank, .. } = self.shared.config;
+        let context = Context { memory, deadline, rank, cpu: self.shared };
         let result = run_caught(table, task, &context, record);
         let ended = now();
         self.clock.end(ended - started);
         self.now = ended;
-        let (status, again) = match result {
-            Ok(done) => (Status::Ok, done.again),
+        let (status, done) = match result {
+            Ok(done) => (Status::Ok, done),
             Err(error) => {
                 record.truncate(opened.input_end);
                 put_error(record, &error);
-                (Status::Failed(error.class), error.again)
+                (Status::Failed(error.class), Done { again: error.again, ..Done::default() })
             }
         };
         if status == Status::Ok && !self.shared.config.records {
@@ -75,7 +77,7 @@ impl<'a> Batch<'a> {
             self.close_record(task, started, ended);
         }
         let nanos = u64::try_from((ended - started).as_nanos()).unwrap_or(u64::MAX);
-        self.outcomes.end(index, status, nanos, again);
+        self.outcomes.end(index, status, nanos, &done);
         if ended - self.opened >= OLDEST || self.outcomes.size() >= LARGEST {
             self.flush();
         }
@@ -145,16 +147,10 @@ pub(super) fn failure(shared: &Shared, task: &Task, error: &TaskError) -> Vec<u8
     record
 }
 
-/// Now, for measuring how long tasks take.
-#[allow(clippy::disallowed_methods, reason = "an executor measures its tasks")]
-fn now() -> Instant {
-    Instant::now()
-}
-
 fn run_caught(
     table: &Table,
     task: &Task,
-    context: &Context,
+    context: &Context<'_>,
     record: &mut Vec<u8>,
 ) -> Result<Done, TaskError> {
     let run = AssertUnwindSafe(|| table.work.run(&task.input, context, record));

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::now;
 use crate::task::Pool;
 
 /// Where one rank's time went. All times are in seconds.
@@ -64,6 +65,18 @@ impl Clock {
     pub(super) fn end(&self, taken: Duration) {
         add(&self.compute, taken);
         self.running_since.store(0, Relaxed);
+    }
+
+    /// Does a step of a task that waits elsewhere. Where it runs within a task of this thread,
+    /// that task's time has it already.
+    pub(super) fn around(&self, step: impl FnOnce()) {
+        if self.running_since.load(Relaxed) != 0 {
+            return step();
+        }
+        let began = now();
+        self.begin(Duration::ZERO, began);
+        step();
+        self.end(now() - began);
     }
 
     pub(super) fn overhead(&self, taken: Duration) {

@@ -24,7 +24,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 pub use ledger::Ledger;
 
 use crate::message::{self, ChunkId, Task};
-use crate::task::{self, Pool, TaskError, Work};
+use crate::task::{self, Cpu, Pool, TaskError, Work};
 use admission::{Admission, Room};
 use batch::Batch;
 use ledger::Clocks;
@@ -227,6 +227,22 @@ impl Shared {
     }
 }
 
+impl Cpu for Arc<Shared> {
+    fn spawn(&self, step: Box<dyn FnOnce() + Send>) {
+        let shared = Arc::clone(self);
+        self.cpu.spawn_fifo(move || {
+            let thread = rayon::current_thread_index().expect("this is one of the pool's");
+            shared.clocks.clock(Pool::Cpu, thread).around(step);
+        });
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
 /// Gives room back, and starts those that have waited for it.
 fn leave(room: Room, shared: &Arc<Shared>) {
     shared.admission.leave(room, |room, aside| {
@@ -279,6 +295,12 @@ fn run_tasks(chunk: &Arc<Chunk>, shared: &Arc<Shared>) {
     if let Some(batch) = batch {
         batch.send();
     }
+}
+
+/// Now, for measuring how long tasks take.
+#[allow(clippy::disallowed_methods, reason = "an executor measures its tasks")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 /// What runs the tasks of a job's tables on this rank.

@@ -34,6 +34,7 @@ fn probe(lines: &str, limit: Option<Duration>) -> Table {
 fn run(executor: &Executor, limits: &[Option<Duration>]) -> Vec<(Status, Option<Duration>)> {
     let nanos = |limit: Duration| NonZeroU64::new(limit.as_nanos().try_into().unwrap()).unwrap();
     let task = |(idx, limit): (usize, &Option<Duration>)| Task {
+        near: 0,
         seq: 0,
         table: 0,
         earlier_attempts: 0,

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::ChunkId;
 use super::codec::Reader;
-use crate::task::ErrorClass;
+use crate::task::{Done, ErrorClass};
 
 /// How a task ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,19 +30,22 @@ pub struct Outcome<'a> {
     pub again: Option<Duration>,
     /// Its record, a whole line of the results file; empty where nobody wants it.
     pub record: &'a [u8],
+    /// What it tells its source.
+    pub report: &'a [u8],
 }
 
-/// Builds the outcomes of one chunk: `id u64 LE`, then per outcome a head of 25 bytes
-/// (`index u32 · status u8 · nanos u64 · again u32 · length u64`, all LE, filled in when the task
-/// has ended, so that a record is written once, in place) and its record. `again` is in
-/// milliseconds; the largest means that the outcome asks for nothing.
+/// Builds the outcomes of one chunk: `id u64 LE`, then per outcome a head of 29 bytes
+/// (`index u32 · status u8 · nanos u64 · again u32 · length u64 · report length u32`, all LE,
+/// filled in when the task has ended, so that a record is written once, in place), its record
+/// and its report. `again` is in milliseconds; the largest means that the outcome asks for
+/// nothing.
 #[derive(Debug)]
 pub struct OutcomesBuilder {
     payload: Vec<u8>,
     start: usize,
 }
 
-const OUTCOME_HEAD: usize = 25;
+const OUTCOME_HEAD: usize = 29;
 const NOT_AGAIN: u32 = u32::MAX;
 const CHUNK_HEAD: usize = 8;
 
@@ -72,8 +75,9 @@ impl OutcomesBuilder {
     }
 
     /// Closes the open outcome.
-    pub fn end(&mut self, index: u32, status: Status, nanos: u64, again: Option<Duration>) {
+    pub fn end(&mut self, index: u32, status: Status, nanos: u64, done: &Done) {
         let length = (self.payload.len() - self.record_start()) as u64;
+        let n_report = u32::try_from(done.report.len()).expect("a report is no larger");
         let head = &mut self.payload[self.start..self.start + OUTCOME_HEAD];
         head[..4].copy_from_slice(&index.to_le_bytes());
         head[4] = match status {
@@ -81,8 +85,10 @@ impl OutcomesBuilder {
             Status::Failed(class) => class.code(),
         };
         head[5..13].copy_from_slice(&nanos.to_le_bytes());
-        head[13..17].copy_from_slice(&again.map_or(NOT_AGAIN, millis).to_le_bytes());
-        head[17..].copy_from_slice(&length.to_le_bytes());
+        head[13..17].copy_from_slice(&done.again.map_or(NOT_AGAIN, millis).to_le_bytes());
+        head[17..25].copy_from_slice(&length.to_le_bytes());
+        head[25..].copy_from_slice(&n_report.to_le_bytes());
+        self.payload.extend_from_slice(&done.report);
     }
 
     /// Bytes so far.
@@ -130,7 +136,10 @@ impl<'a> Outcomes<'a> {
         let again = u32::from_le_bytes(self.reader.array()?);
         let again = (again != NOT_AGAIN).then(|| Duration::from_millis(again.into()));
         let length = self.reader.fixed_u64()?;
-        Ok(Some(Outcome { index, status, nanos, again, record: self.reader.bytes(length)? }))
+        let n_report = u32::from_le_bytes(self.reader.array()?);
+        let record = self.reader.bytes(length)?;
+        let report = self.reader.bytes(n_report.into())?;
+        Ok(Some(Outcome { index, status, nanos, again, record, report }))
     }
 }
 

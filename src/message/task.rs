@@ -10,7 +10,7 @@ use super::{ChunkId, Rank};
 use crate::task::Input;
 
 /// A task on its way: what a worker must know to run it and to write its record.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Task {
     /// Its place in the order of the job, from 0; stays on rank 0.
     pub seq: u64,
@@ -22,6 +22,8 @@ pub struct Task {
     pub occurrence: u32,
     /// Expected seconds, unscaled; stays on rank 0.
     pub cost: f32,
+    /// [`crate::task::Item::near`]; stays on rank 0.
+    pub near: u32,
     /// What became of earlier attempts; stays on rank 0, and most tasks have none.
     pub history: Option<Box<History>>,
     /// Nanoseconds that it may run, where rank 0 found that out; a limit that was known when the
@@ -141,6 +143,6 @@ fn take_task(reader: &mut Reader<'_>) -> Result<Task> {
         Input::Text(std::str::from_utf8(reader.bytes(length)?)?.into())
     };
     let table = u16::try_from(head >> TABLE_SHIFT)?;
-    let (seq, cost, history) = (0, 0.0, None);
-    Ok(Task { seq, table, earlier_attempts, occurrence, cost, history, limit, input })
+    let (seq, cost, near, history) = (0, 0.0, 0, None);
+    Ok(Task { seq, table, earlier_attempts, occurrence, cost, near, history, limit, input })
 }

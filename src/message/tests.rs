@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use super::*;
-use crate::task::{ErrorClass, Input};
+use crate::task::{Done, ErrorClass, Input};
 
 fn task() -> impl Strategy<Value = Task> {
     let input = prop_oneof![
@@ -19,6 +19,7 @@ fn task() -> impl Strategy<Value = Task> {
             earlier_attempts,
             occurrence,
             cost: 0.0,
+            near: 0,
             history: None,
             limit,
             input,
@@ -64,14 +65,15 @@ fn outcomes_arrive_with_their_records() {
     let mut builder = OutcomesBuilder::new(9);
     assert!(builder.is_empty());
     builder.begin().extend_from_slice(b"one\n");
-    builder.end(3, Status::Ok, 17, None);
+    builder.end(3, Status::Ok, 17, &Done { again: None, report: b"told".to_vec() });
     builder.begin();
     let day = Duration::from_secs(86_400);
-    builder.end(4, Status::Failed(ErrorClass::Memory), 1 << 40, Some(day));
+    let done = |again| Done { again, report: Vec::new() };
+    builder.end(4, Status::Failed(ErrorClass::Memory), 1 << 40, &done(Some(day)));
     for (idx, micros) in [0, 1, 1_000_000, u64::MAX].into_iter().enumerate() {
         builder.begin();
         let again = Some(Duration::from_micros(micros));
-        builder.end(u32::try_from(idx).unwrap(), Status::Ok, 0, again);
+        builder.end(u32::try_from(idx).unwrap(), Status::Ok, 0, &done(again));
     }
     let payload = builder.finish();
     let mut outcomes = Outcomes::decode(&payload).unwrap();
@@ -79,10 +81,10 @@ fn outcomes_arrive_with_their_records() {
     let first = outcomes.take().unwrap().unwrap();
     assert_eq!((first.index, first.status, first.nanos), (3, Status::Ok, 17));
     assert_eq!(first.again, None);
-    assert_eq!(first.record, b"one\n");
+    assert_eq!((first.record, first.report), (&b"one\n"[..], &b"told"[..]));
     let second = outcomes.take().unwrap().unwrap();
     assert_eq!(second.status, Status::Failed(ErrorClass::Memory));
-    assert_eq!((second.nanos, second.record), (1 << 40, &b""[..]));
+    assert_eq!((second.nanos, second.record, second.report), (1 << 40, &b""[..], &b""[..]));
     assert_eq!(second.again, Some(day));
     for millis in [0, 1, 1000, u64::from(u32::MAX) - 1] {
         let again = outcomes.take().unwrap().unwrap().again;

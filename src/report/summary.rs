@@ -17,6 +17,10 @@ pub fn summary(summary: &Summary) -> String {
     text += &kinds(&summary.kinds);
     text += "\nWhere each rank's time went, in % of its threads' time:\n";
     text += &ledgers(&summary.ranks);
+    for account in &summary.texts {
+        text += "\n";
+        text += account;
+    }
     let dispatch = duration(summary.dispatch_seconds_per_task);
     let imbalance = 100.0 * summary.imbalance;
     text + &format!("\nimbalance {imbalance:.1} %, dispatch {dispatch} a task on rank 0\n")

@@ -1,18 +1,22 @@
 //! What rank 0 decides when a rank has died: who gets its tasks, and which of them to suspect.
 
+use std::time::Duration;
+
+use anyhow::Result;
+
 use super::flight::{Out, Worker};
 use super::{Order, POOLS, Root};
 use crate::message::Rank;
-use crate::task::{ErrorClass, TaskError};
+use crate::task::{End, ErrorClass, TaskError};
 
 impl Root {
     /// Takes back what a dead rank held; how many tasks that are. Each of them may be what
     /// killed it: it is tried again with nothing beside it, and fails after
     /// [`crate::policy::Policy::crash_limit`] deaths.
-    pub fn on_dead(&mut self, rank: Rank, orders: &mut Vec<Order>) -> usize {
+    pub fn on_dead(&mut self, rank: Rank, now: Duration, orders: &mut Vec<Order>) -> Result<usize> {
         let worker = &mut self.workers[rank.idx()];
         if std::mem::replace(&mut worker.is_dead, true) {
-            return 0;
+            return Ok(0);
         }
         *worker = Worker { is_dead: true, ..Worker::default() };
         self.config.threads[rank.idx()] = [0, 0];
@@ -29,14 +33,17 @@ impl Root {
         for (pool, task) in held {
             let crashed = task.after_crash();
             if crashed.crashes() >= self.config.policy.crash_limit.get() {
-                self.n_done += 1;
+                let end = End::Failed(ErrorClass::Crashed);
+                let note = self.feed.on_outcome(&task, (rank, end), None, now)?;
+                self.n_done += u64::from(!note.hidden);
                 let message = format!("{} ranks that ran it died", crashed.crashes());
-                orders.push(Order::Fail(task, TaskError::new(ErrorClass::Crashed, message)));
+                let error = TaskError::new(ErrorClass::Crashed, message);
+                orders.push(Order::Fail(task, error, note));
             } else {
                 self.again.suspect(pool, crashed);
             }
         }
-        n_held
+        Ok(n_held)
     }
 
     /// Whether a rank may run what may kill it: rank 0 only if nobody else is left.

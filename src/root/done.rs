@@ -131,7 +131,7 @@ impl Done {
     }
 
     /// Whether a task of `table` is done; asked once a task.
-    pub(super) fn has(&mut self, table: usize, item: &Item) -> bool {
+    pub fn has(&mut self, table: usize, item: &Item) -> bool {
         let naming = &self.namings[table];
         self.scratch.clear();
         naming.work.write_input(&item.input, &mut self.scratch);
@@ -218,7 +218,7 @@ mod tests {
 
     impl Source for Upwards {
         fn next(&mut self, _: Duration) -> anyhow::Result<Next> {
-            let item = |n| Item { input: Input::Number(n), occurrence: 0, cost: 1.0 };
+            let item = |n| Item { input: Input::Number(n), cost: 1.0, ..Item::default() };
             Ok(self.0.next().map_or(Next::Exhausted, |n| Next::Task(item(n))))
         }
 

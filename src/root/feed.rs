@@ -8,8 +8,9 @@ use anyhow::{Context as _, Result};
 
 use super::POOLS;
 use super::done::{Done, Resumed};
-use crate::message::Task;
-use crate::task::{Item, Next, Pool, Source, TimeLimit};
+use crate::message::Outcome;
+use crate::message::{Rank, Task};
+use crate::task::{Account, End, Ended, Item, Next, Note, Pool, Source, TimeLimit};
 
 /// Tasks that are done are passed over, at most so many a turn of rank 0's loop: it has others
 /// to answer.
@@ -114,6 +115,7 @@ impl Feed {
             earlier_attempts: 0,
             occurrence: item.occurrence,
             cost: item.cost,
+            near: item.near,
             history: None,
             limit: None,
             input: item.input,
@@ -182,6 +184,35 @@ impl Feed {
             resumed.unnamed = 0;
         }
         resumed
+    }
+
+    /// Tells a task's source how it ended.
+    pub(super) fn on_outcome(
+        &mut self,
+        task: &Task,
+        (rank, end): (Rank, End),
+        outcome: Option<&Outcome<'_>>,
+        now: Duration,
+    ) -> Result<Note> {
+        let ended = Ended {
+            input: &task.input,
+            end,
+            report: outcome.map_or(&[], |outcome| outcome.report),
+            took: Duration::from_nanos(outcome.map_or(0, |outcome| outcome.nanos)),
+            rank: rank.0,
+        };
+        let idx = usize::from(task.table);
+        let note = self.tables[idx].source.on_outcome(&ended, now);
+        note.with_context(|| format!("[[task]] {}", idx + 1))
+    }
+
+    /// What the sources say of the run, with their tables.
+    pub(super) fn finish(&mut self) -> Result<Vec<(usize, Account)>> {
+        let mut accounts = Vec::new();
+        for (idx, table) in self.tables.iter_mut().enumerate() {
+            accounts.extend(table.source.finish()?.map(|account| (idx, account)));
+        }
+        Ok(accounts)
     }
 
     pub(super) fn done(&self) -> Option<&Done> {

@@ -12,6 +12,7 @@ mod done;
 mod feed;
 mod flight;
 mod median;
+mod near;
 mod ready;
 
 use std::time::Duration;
@@ -21,15 +22,15 @@ use anyhow::{Result, ensure};
 pub use done::{Done, Ids, Naming, Records, Resumed};
 pub use feed::Table;
 
-use crate::message::{self, Outcome, Outcomes, Rank, Task};
+use crate::message::{self, Outcome, Outcomes, Rank, Status, Task};
 use crate::policy::Policy;
 use crate::schedule::{self, LARGEST_HOLD, Schedule, View};
-use crate::task::{Pool, TaskError};
+use crate::task::{Account, End, Note, Pool, TaskError};
 use again::Again;
 use feed::Feed;
 use flight::{Flights, Out, Rate, Worker};
 use median::Limit;
-use ready::{Assigned, ByCost, Ready};
+use ready::{Assigned, Ready, Shared};
 
 /// Tasks pulled ahead of need, per pool: within them the longest go first.
 const LOOK_AHEAD: usize = 8192;
@@ -51,8 +52,8 @@ pub enum Order {
     Chunk(Rank, Vec<u8>),
     /// Tell every worker that nothing is left to hand out.
     Drained,
-    /// Write that this task failed: no worker will.
-    Fail(Task, TaskError),
+    /// Write that this task failed, as its source has heard: no worker will.
+    Fail(Task, TaskError, Note),
 }
 
 /// How rank 0 hands out.
@@ -71,7 +72,7 @@ pub struct Config {
 }
 
 /// An outcome that counts, with what rank 0 knows of its task.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Heard<'a> {
     /// The task.
     pub task: &'a Task,
@@ -79,6 +80,8 @@ pub struct Heard<'a> {
     pub rank: Rank,
     /// How it ended.
     pub outcome: Outcome<'a>,
+    /// What its source wants of its record.
+    pub note: &'a Note,
 }
 
 /// Rank 0's state.
@@ -145,6 +148,11 @@ impl Root {
             self.ready[pool].push(task);
         }
         for pool in 0..POOLS.len() {
+            let (workers, threads) = (&self.workers, &self.config.threads);
+            self.ready[pool].spread(
+                |idx| workers[idx].tasks[pool] as usize,
+                |idx| threads[idx][Pool::Cpu as usize] as usize,
+            );
             let mut gave = true;
             while gave {
                 gave = false;
@@ -167,7 +175,7 @@ impl Root {
         rank: Rank,
         payload: &[u8],
         now: Duration,
-        mut heard: impl FnMut(Heard<'_>) -> Result<()>,
+        mut heard: impl FnMut(&Heard<'_>) -> Result<()>,
     ) -> Result<()> {
         let mut outcomes = Outcomes::decode(payload)?;
         let chunk_id = outcomes.chunk;
@@ -190,10 +198,15 @@ impl Root {
                 self.again.keep(now + pause.pause, chunk.pool, again);
                 continue;
             }
-            self.n_done += 1;
             self.rates[usize::from(task.table)].measure(task.cost, outcome.nanos as f64 * 1e-9);
             self.limits[usize::from(task.table)].measure(outcome.status, outcome.nanos);
-            heard(Heard { task, rank, outcome })?;
+            let end = match outcome.status {
+                Status::Ok => End::Ok,
+                Status::Failed(class) => End::Failed(class),
+            };
+            let note = self.feed.on_outcome(task, (rank, end), Some(&outcome), now)?;
+            self.n_done += u64::from(!note.hidden);
+            heard(&Heard { task, rank, outcome, note: &note })?;
         }
         if chunk.n_left == 0 {
             self.in_flight.remove(chunk_id);
@@ -210,6 +223,11 @@ impl Root {
     /// Tells up to which place in the order of the job every record is written.
     pub fn set_first_unwritten(&mut self, seq: u64) {
         self.first_unwritten = seq;
+    }
+
+    /// What the sources say of the run, which is over, with the numbers of their tables.
+    pub fn finish(&mut self) -> Result<Vec<(usize, Account)>> {
+        self.feed.finish()
     }
 
     /// Whether every task of the job has its outcome.
@@ -318,6 +336,7 @@ impl Root {
             let expected = self.expected_seconds(&task);
             if !self.fits(rank, pool, &task, seconds, now) {
                 self.n_left_out += 1;
+                self.feed.on_outcome(&task, (rank, End::LeftOut), None, now)?;
                 continue;
             }
             seconds += expected;
@@ -374,10 +393,10 @@ impl Root {
 }
 
 fn ready_queue(config: &Config, remaining: Option<u64>, pool: Pool) -> Ready {
-    let Schedule::Static { chunk } = config.schedule else {
-        return Ready::Shared(ByCost::default());
-    };
     let threads: Vec<u32> = config.threads.iter().map(|threads| threads[pool as usize]).collect();
+    let Schedule::Static { chunk } = config.schedule else {
+        return Ready::Shared(Shared::new(&threads));
+    };
     let all_threads = threads.iter().map(|&n| u64::from(n)).sum::<u64>().max(1);
     let whole = remaining.map_or(STATIC_LOOK_AHEAD as u64, |n| n.min(STATIC_LOOK_AHEAD as u64));
     let block = chunk.map_or(whole.div_ceil(all_threads).max(1), |chunk| chunk.get().into());
@@ -390,5 +409,7 @@ impl std::fmt::Debug for Root {
     }
 }
 
+#[cfg(test)]
+mod leads_tests;
 #[cfg(test)]
 mod tests;

@@ -3,13 +3,14 @@
 
 use std::collections::VecDeque;
 
+use super::near::Near;
 use crate::message::{Rank, Task};
 
 /// Tasks that wait to be handed out.
 #[derive(Debug)]
 pub(super) enum Ready {
     /// For whoever has room: longest expected first, in the order of the job among equals.
-    Shared(ByCost),
+    Shared(Shared),
     /// Under a static schedule, each for the rank that its place decided.
     Assigned(Assigned),
 }
@@ -17,7 +18,8 @@ pub(super) enum Ready {
 impl Ready {
     pub(super) fn push(&mut self, task: Task) {
         match self {
-            Self::Shared(queue) => queue.push(task),
+            Self::Shared(Shared { near, .. }) if task.near != 0 => near.push(task),
+            Self::Shared(Shared { any, .. }) => any.push(task),
             Self::Assigned(queues) => queues.push(task),
         }
     }
@@ -25,14 +27,14 @@ impl Ready {
     /// The task that `rank` would get next.
     pub(super) fn peek(&self, rank: Rank) -> Option<&Task> {
         match self {
-            Self::Shared(queue) => queue.peek(),
+            Self::Shared(Shared { near, any }) => near.peek(rank).or_else(|| any.peek()),
             Self::Assigned(queues) => queues.by_rank[rank.idx()].front(),
         }
     }
 
     pub(super) fn pop(&mut self, rank: Rank) -> Option<Task> {
         match self {
-            Self::Shared(queue) => queue.pop(),
+            Self::Shared(Shared { near, any }) => near.pop(rank).or_else(|| any.pop()),
             Self::Assigned(queues) => {
                 let task = queues.by_rank[rank.idx()].pop_front()?;
                 queues.len -= 1;
@@ -43,16 +45,39 @@ impl Ready {
 
     /// Ranks have other numbers of threads now: what waits for one that has none goes to others.
     pub(super) fn deal_anew(&mut self, threads: &[u32]) {
-        if let Self::Assigned(queues) = self {
-            queues.deal_anew(threads);
+        match self {
+            Self::Shared(Shared { near, .. }) => near.deal_anew(threads),
+            Self::Assigned(queues) => queues.deal_anew(threads),
+        }
+    }
+
+    /// Lets those with the least to do help ranks that do not keep up with what waits for them:
+    /// [`Near::spread`].
+    pub(super) fn spread(&mut self, held: impl Fn(usize) -> usize, cores: impl Fn(usize) -> usize) {
+        if let Self::Shared(Shared { near, .. }) = self {
+            near.spread(held, cores);
         }
     }
 
     pub(super) fn len(&self) -> usize {
         match self {
-            Self::Shared(queue) => queue.len,
+            Self::Shared(Shared { near, any }) => near.len() + any.len,
             Self::Assigned(queues) => queues.len,
         }
+    }
+}
+
+/// What goes to whoever has room, and what would rather go where others like it went.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    near: Near,
+    any: ByCost,
+}
+
+impl Shared {
+    /// `threads` of each rank.
+    pub(super) fn new(threads: &[u32]) -> Self {
+        Self { near: Near::new(threads), any: ByCost::default() }
     }
 }
 
@@ -159,7 +184,7 @@ mod tests {
     fn task(seq: u64, cost: f32) -> Task {
         let input = Input::Number(seq);
         let (table, earlier_attempts, occurrence, history, limit) = (0, 0, 0, None, None);
-        Task { seq, table, earlier_attempts, occurrence, cost, history, limit, input }
+        Task { seq, table, earlier_attempts, occurrence, cost, near: 0, history, limit, input }
     }
 
     fn drain(ready: &mut Ready, rank: Rank) -> Vec<u64> {
@@ -168,7 +193,7 @@ mod tests {
 
     #[test]
     fn longest_go_first_and_equals_in_order() {
-        let mut ready = Ready::Shared(ByCost::default());
+        let mut ready = Ready::Shared(Shared::new(&[1; 8]));
         for (seq, cost) in [(0, 1.0), (1, 8.0), (2, 1e-9), (3, 8.0), (4, 0.0), (5, 100.0)] {
             ready.push(task(seq, cost));
         }

@@ -22,7 +22,7 @@ impl Source for Numbers {
         let idx = usize::try_from(self.next).unwrap();
         let cost = self.costs[idx % self.costs.len()];
         self.next += 1;
-        Ok(Next::Task(Item { input: Input::Number(self.next - 1), occurrence: 0, cost }))
+        Ok(Next::Task(Item { input: Input::Number(self.next - 1), cost, ..Item::default() }))
     }
 
     fn remaining(&self) -> Option<u64> {
@@ -54,7 +54,7 @@ fn hand_out(root: &mut Root) -> (Vec<Given>, bool) {
     let mut given = Vec::new();
     for order in orders {
         match order {
-            Order::Fail(task, error) => panic!("{task:?} failed: {error}"),
+            Order::Fail(task, error, _) => panic!("{task:?} failed: {error}"),
             Order::Drained => drained = true,
             Order::Chunk(rank, payload) => {
                 let (id, tasks) = decode_chunk(&payload).unwrap();
@@ -73,14 +73,14 @@ fn outcomes(id: ChunkId, indices: &[u32], status: Status) -> Vec<u8> {
     let mut builder = OutcomesBuilder::new(id);
     for &index in indices {
         builder.begin();
-        builder.end(index, status, 1_000_000, None);
+        builder.end(index, status, 1_000_000, &crate::task::Done::default());
     }
     builder.finish()
 }
 
 fn hear(root: &mut Root, rank: Rank, payload: &[u8]) -> Vec<u64> {
     let mut heard = Vec::new();
-    let on = |outcome: Heard<'_>| {
+    let on = |outcome: &Heard<'_>| {
         heard.push(outcome.task.seq);
         Ok(())
     };
@@ -175,7 +175,7 @@ fn a_long_source_is_read_as_needed() {
             let mut builder = OutcomesBuilder::new(id);
             for index in all {
                 builder.begin();
-                builder.end(index, Status::Ok, 300, None);
+                builder.end(index, Status::Ok, 300, &crate::task::Done::default());
             }
             hear(&mut root, rank, &builder.finish());
         }
@@ -314,9 +314,9 @@ fn schedules_are_written_as_they_are_read() {
 
 fn on_dead(root: &mut Root, rank: Rank) -> (usize, Vec<u64>) {
     let mut orders = Vec::new();
-    let n_held = root.on_dead(rank, &mut orders);
+    let n_held = root.on_dead(rank, Duration::ZERO, &mut orders).unwrap();
     let failed = |order| match order {
-        Order::Fail(task, error) => {
+        Order::Fail(task, error, _) => {
             assert_eq!(error.class, ErrorClass::Crashed);
             task.seq
         }
@@ -393,7 +393,7 @@ fn a_task_that_is_longer_than_what_is_left_is_not_started() {
     for (rank, id, _) in given {
         let mut builder = OutcomesBuilder::new(id);
         builder.begin();
-        builder.end(0, Status::Ok, 8_000_000, None);
+        builder.end(0, Status::Ok, 8_000_000, &crate::task::Done::default());
         hear(&mut root, rank, &builder.finish());
     }
     assert!(!root.has_left_out());
@@ -456,7 +456,7 @@ proptest! {
                 let (rank, id, index) = running.swap_remove(pick.index(running.len()));
                 let status = if *what < 5 { Status::Failed(ErrorClass::Failed) } else { Status::Ok };
                 let payload = outcomes(id, &[index], status);
-                let on = |heard: Heard<'_>| {
+                let on = |heard: &Heard<'_>| {
                     done.push(heard.task.seq);
                     Ok(())
                 };

@@ -1,6 +1,6 @@
 //! A job made ready: everything that can be refused is refused here, before any rank starts.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use super::allocation_left;
 use super::start::{Setup, TableSetup};
@@ -11,7 +11,7 @@ use crate::policy::Policy;
 use crate::root::{Config, Done, Naming, Records, Root, Table};
 use crate::sink::{Lines, Results, StatsFile, Terminal};
 use crate::stats::Stats;
-use crate::task::{Plan, Pool, TimeLimit};
+use crate::task::{Begin, Item, Plan, Pool, TimeLimit};
 
 /// Tables of up to so many tasks get a line a task on the terminal.
 const SMALL_TABLE: u64 = 20;
@@ -56,13 +56,14 @@ impl Prepared {
         };
         let shares = shares(&settings, world, &mut warn)?;
         let (mut results, earlier) = Results::open(&settings, &tables, warn)?;
-        let done = earlier.map(|records| done(records, &settings, &tables)).transpose()?;
+        let mut done = earlier.map(|records| done(records, &settings, &tables)).transpose()?;
         let stats_file = settings.stats.as_deref().map(StatsFile::create).transpose()?;
         let kinds: Vec<_> = tables.iter().map(|table| table.kind).collect();
         let names: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
         let tables = tables.into_iter().map(|table| table.plan);
         let table = |plan: Plan| Table { source: plan.source, pool: plan.pool, limit: plan.limit };
-        let tables = tables.map(table).collect();
+        let mut tables: Vec<_> = tables.map(table).collect();
+        begin(&mut tables, &settings.output, done.as_mut())?;
         let root = Root::resumed_from(done, config(&settings, &setup, &shares), tables)?;
         root.done().map_or(Ok(()), |done| results.clean(done))?;
         Ok(Self {
@@ -89,6 +90,18 @@ fn done(records: Records, settings: &Settings, tables: &[TableSpec]) -> Result<D
     };
     let namings = tables.iter().map(naming).collect::<Result<_>>()?;
     Ok(Done::new(records, namings, settings.resume == Resume::MissingAndFailed))
+}
+
+/// Tells the sources that the run begins.
+fn begin(tables: &mut [Table], output: &Output, mut done: Option<&mut Done>) -> Result<()> {
+    let results = if let Output::File(path) = output { Some(path.as_path()) } else { None };
+    for (idx, table) in tables.iter_mut().enumerate() {
+        let mut is_done = done.as_mut().map(|done| |item: &Item| done.has(idx, item));
+        let is_done = is_done.as_mut().map(|has| has as &mut dyn FnMut(&Item) -> bool);
+        let begun = table.source.begin(Begin { results, is_done });
+        begun.with_context(|| format!("[[task]] {}", idx + 1))?;
+    }
+    Ok(())
 }
 
 /// Each rank's share; rank 0's without threads where it only hands out.

@@ -1,5 +1,6 @@
 //! Rank 0's loop: outcomes in, chunks out, records to the sinks.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -18,7 +19,7 @@ use crate::policy::Policy;
 use crate::root::{Heard, Order, Root};
 use crate::sink::{OutputLost, Results, StatsFile, Terminal};
 use crate::stats::{Stats, Summary};
-use crate::task::TaskError;
+use crate::task::{Note, TaskError};
 use crate::transport::Transport;
 
 /// How long rank 0 waits for the workers' ledgers once every outcome is there.
@@ -205,7 +206,7 @@ impl<'a, T: Transport> Leader<'a, T> {
         let mut orders = std::mem::take(&mut self.orders);
         for order in orders.drain(..) {
             match order {
-                Order::Fail(task, error) => self.fail(&task, &error)?,
+                Order::Fail(task, error, note) => self.fail(&task, &error, &note)?,
                 order => address(order, &mut self.outbox),
             }
         }
@@ -214,15 +215,13 @@ impl<'a, T: Transport> Leader<'a, T> {
     }
 
     /// Writes that a task failed that no rank can run.
-    fn fail(&mut self, task: &Task, error: &TaskError) -> Result<()> {
+    fn fail(&mut self, task: &Task, error: &TaskError, note: &Note) -> Result<()> {
         let record = self.executor.failure(task, error);
         let status = Status::Failed(error.class);
-        let outcome = Outcome { index: 0, status, nanos: 0, again: None, record: &record };
-        let heard = Heard { task, rank: Rank::ROOT, outcome };
-        let written = self.results.put(&heard).and_then(|()| self.terminal.put(&heard));
-        written.map_err(|error| OutputLost::because(&error))?;
-        self.stats.record(&heard);
-        Ok(())
+        let (record, report) = (&*record, &[][..]);
+        let outcome = Outcome { index: 0, status, nanos: 0, again: None, record, report };
+        let heard = Heard { task, rank: Rank::ROOT, outcome, note };
+        write_down(&heard, &mut self.results, &mut self.terminal, &mut self.stats)
     }
 
     /// Gives the kernel what has been heard.
@@ -274,10 +273,7 @@ impl<'a, T: Transport> Leader<'a, T> {
         let elapsed = self.elapsed();
         let Self { root, stats, results, terminal, .. } = self;
         root.on_outcomes(rank, payload, elapsed, |heard| {
-            let written = results.put(&heard).and_then(|()| terminal.put(&heard));
-            written.map_err(|error| OutputLost::because(&error))?;
-            stats.record(&heard);
-            Ok(())
+            write_down(heard, results, terminal, stats)
         })
     }
 
@@ -325,6 +321,7 @@ impl<'a, T: Transport> Leader<'a, T> {
         let ledgers: Vec<_> = self.ledgers.into_iter().map(Option::unwrap_or_default).collect();
         let summary = self.stats.summary(&self.name, &self.world, &ledgers);
         let summary = summary.after(self.root.resumed());
+        let summary = summary.with_accounts(self.root.finish()?);
         if let Some(file) = self.stats_file {
             file.write(&summary)?;
         }
@@ -348,11 +345,39 @@ impl<'a, T: Transport> Leader<'a, T> {
             }
             self.bury("died at the end")?;
             if now() > deadline {
-                self.lose(Rank::at(idx), "did not send its ledger");
+                self.lose(Rank::at(idx), "did not send its ledger")?;
                 self.fence(idx);
             }
         }
         Ok(())
+    }
+}
+
+/// Puts an outcome into the results, onto the terminal and into the statistics.
+fn write_down(
+    heard: &Heard<'_>,
+    results: &mut Results,
+    terminal: &mut Terminal,
+    stats: &mut Stats,
+) -> Result<()> {
+    let record = noted(heard.outcome.record, heard.note);
+    let heard = Heard { outcome: Outcome { record: &record, ..heard.outcome }, ..*heard };
+    let mut written = results.put(&heard);
+    if !heard.note.hidden {
+        written = written.and_then(|()| terminal.put(&heard));
+        stats.record(&heard);
+    }
+    written.map_err(|error| OutputLost::because(&error).into())
+}
+
+/// A record with what its source adds to it; empty where it is the source's own business.
+fn noted<'a>(record: &'a [u8], note: &Note) -> Cow<'a, [u8]> {
+    if note.hidden {
+        return Cow::Borrowed(&[]);
+    }
+    match record.strip_suffix(b"}\n").filter(|_| !note.members.is_empty()) {
+        None => Cow::Borrowed(record),
+        Some(open) => Cow::Owned([open, &note.members, b"}\n"].concat()),
     }
 }
 

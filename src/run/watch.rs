@@ -34,8 +34,7 @@ impl<T: Transport> Leader<'_, T> {
             self.stop_for("the walltime is over".to_owned(), Duration::ZERO);
         }
         self.bury("died")?;
-        self.listen();
-        Ok(())
+        self.listen()
     }
 
     /// Goes on without the ranks that have died, once their last words are heard.
@@ -44,13 +43,13 @@ impl<T: Transport> Leader<'_, T> {
             while let Some((rank, message)) = self.transport.poll()? {
                 self.hear(rank, &message)?;
             }
-            self.lose(rank, how);
+            self.lose(rank, how)?;
         }
         Ok(())
     }
 
     /// Sends heartbeats, and gives up ranks that have been silent for too long.
-    fn listen(&mut self) {
+    fn listen(&mut self) -> Result<()> {
         let elapsed = self.elapsed();
         self.pulse.look(elapsed);
         for idx in 1..self.world.len() {
@@ -61,10 +60,11 @@ impl<T: Transport> Leader<'_, T> {
                 ToWorker::Beat.encode(&mut self.outbox[idx]);
             }
             if self.pulse.is_silent(idx, elapsed) {
-                self.lose(Rank::at(idx), "said nothing for too long");
+                self.lose(Rank::at(idx), "said nothing for too long")?;
                 self.fence(idx);
             }
         }
+        Ok(())
     }
 
     /// Ends a rank that was taken for dead, where that is in reach: it must not go on.
@@ -78,14 +78,14 @@ impl<T: Transport> Leader<'_, T> {
     }
 
     /// Goes on without a rank.
-    pub(super) fn lose(&mut self, rank: Rank, how: &str) {
+    pub(super) fn lose(&mut self, rank: Rank, how: &str) -> Result<()> {
         let idx = rank.idx();
         if std::mem::replace(&mut self.dead[idx], true) || self.ledgers[idx].is_some() {
-            return;
+            return Ok(());
         }
         self.transport.forget(rank);
         self.outbox[idx].clear();
-        let n_held = self.root.on_dead(rank, &mut self.orders);
+        let n_held = self.root.on_dead(rank, self.elapsed(), &mut self.orders)?;
         self.stats.count_dead();
         if let Some(stop) = &mut self.stop {
             stop.quiet(rank);
@@ -95,6 +95,7 @@ impl<T: Transport> Leader<'_, T> {
             "{rank} (pid {pid} on host {host}) {how}; the run goes on without it, {n_held} tasks \
              that it held go to others"
         ));
+        Ok(())
     }
 
     /// Ends the run where its results cannot be written any more: what runs would be lost.

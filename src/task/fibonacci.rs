@@ -217,7 +217,7 @@ impl Work for Terms {
     fn run(
         &self,
         input: &Input,
-        context: &Context,
+        context: &Context<'_>,
         record: &mut Vec<u8>,
     ) -> Result<Done, TaskError> {
         let n = items::number_of(input)?;

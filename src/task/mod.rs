@@ -12,8 +12,11 @@ pub mod fibonacci;
 pub mod items;
 mod limit;
 pub mod probe;
+mod source;
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -21,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
 pub use limit::{Deadline, TimeLimit};
+pub use source::{Account, Begin, End, Ended, Item, Next, Note, Source};
 
 use crate::units;
 
@@ -101,39 +105,6 @@ pub enum Pool {
     Io,
 }
 
-/// Rank 0's side of a table: where its tasks come from, one at a time.
-pub trait Source {
-    /// The next task, if there is one now. `now` is the time since the run's start.
-    fn next(&mut self, now: Duration) -> Result<Next>;
-
-    /// How many tasks are still to come, where that is known.
-    fn remaining(&self) -> Option<u64>;
-}
-
-/// An answer of [`Source::next`].
-#[derive(Debug, PartialEq)]
-pub enum Next {
-    /// A task to hand out.
-    Task(Item),
-    /// None yet: whoever writes them is slower than the ranks.
-    Waiting,
-    /// No more tasks will come.
-    Exhausted,
-}
-
-/// A task as its source gives it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Item {
-    /// What to run.
-    pub input: Input,
-    /// How many tasks of the same kind and input came before in this job: part of the task's
-    /// id. 0 for almost all.
-    pub occurrence: u32,
-    /// Expected seconds on an ordinary core. Only ratios matter: rank 0 scales them by what it
-    /// measures. Longest are handed out first.
-    pub cost: f32,
-}
-
 /// A task's input, compact on the wire; what it means is its kind's business.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
@@ -141,6 +112,12 @@ pub enum Input {
     Number(u64),
     /// A text, such as a URL.
     Text(Box<str>),
+}
+
+impl Default for Input {
+    fn default() -> Self {
+        Self::Number(0)
+    }
 }
 
 /// Hexadecimal digits of a task's id.
@@ -180,32 +157,70 @@ pub trait Work: Send + Sync {
     fn run(
         &self,
         input: &Input,
-        context: &Context,
+        context: &Context<'_>,
         record: &mut Vec<u8>,
     ) -> Result<Done, TaskError>;
 }
 
 /// A task that gave an output.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Done {
     /// Whoever gave the output asks to be asked again after so long, zero where no time was
     /// named. The output counts where nobody does.
     pub again: Option<Duration>,
+    /// What the task has to tell its source on rank 0 beside its record, in a form that only the
+    /// two of them know; at most 4 GiB. It is not told where the task is tried again.
+    pub report: Vec<u8>,
 }
 
 /// What a running task may know of its surroundings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Context {
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
     /// Bytes that this rank may use for its tasks.
     pub memory: u64,
     /// When the task's time is over, if it has a limit.
     pub deadline: Option<Deadline>,
+    /// This rank's number.
+    pub rank: u32,
+    /// The rank's CPU pool.
+    pub cpu: &'a dyn Cpu,
 }
 
-impl Context {
-    /// Surroundings without a time limit.
+/// A rank's CPU pool, as a task that waits in the I/O pool sees it.
+pub trait Cpu: Sync + fmt::Debug {
+    /// Has the CPU pool do `step` when a core is free. Must not wait.
+    fn spawn(&self, step: Box<dyn FnOnce() + Send>);
+}
+
+/// No pool: a step is done at once, by the caller.
+#[derive(Debug)]
+pub struct NoPool;
+
+impl Cpu for NoPool {
+    fn spawn(&self, step: Box<dyn FnOnce() + Send>) {
+        step();
+    }
+}
+
+impl Context<'_> {
+    /// Surroundings without a time limit and without pools.
     pub const fn new(memory: u64) -> Self {
-        Self { memory, deadline: None }
+        Self { memory, deadline: None, rank: 0, cpu: &NoPool }
+    }
+
+    /// Has the CPU pool compute what a task of the I/O pool needs, and waits for it: hundreds of
+    /// tasks may wait for their servers, as many as there are cores may compute. A panic of
+    /// `step` is the caller's.
+    pub fn on_cpu<T: Send + 'static>(&self, step: impl FnOnce() -> T + Send + 'static) -> T {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        self.cpu.spawn(Box::new(move || {
+            // Nobody listens only where the caller is gone, and the whole rank with it.
+            let _ = sender.send(catch_unwind(AssertUnwindSafe(step)));
+        }));
+        match receiver.recv().expect("the pool does what it is given") {
+            Ok(computed) => computed,
+            Err(panic) => resume_unwind(panic),
+        }
     }
 
     /// Whether the task's time is over.

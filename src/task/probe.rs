@@ -84,7 +84,7 @@ impl Work for Orders {
     fn run(
         &self,
         input: &Input,
-        context: &Context,
+        context: &Context<'_>,
         record: &mut Vec<u8>,
     ) -> Result<Done, TaskError> {
         let n = items::number_of(input)?;
@@ -106,7 +106,7 @@ impl Work for Orders {
             Action::Echo | Action::Fail | Action::Panic | Action::Exit => {}
         }
         echo(n, record);
-        Ok(Done { again })
+        Ok(Done { again, ..Done::default() })
     }
 }
 
@@ -135,7 +135,7 @@ fn text(bytes: u64, record: &mut Vec<u8>) {
 }
 
 /// Waits, up to the limit.
-fn sleep(time: Duration, context: &Context) -> Result<(), TaskError> {
+fn sleep(time: Duration, context: &Context<'_>) -> Result<(), TaskError> {
     let left = context.deadline.map_or(Duration::MAX, |deadline| deadline.left());
     std::thread::sleep(time.min(left));
     if time < left { Ok(()) } else { context.check() }
@@ -143,7 +143,7 @@ fn sleep(time: Duration, context: &Context) -> Result<(), TaskError> {
 
 /// Keeps a core busy.
 #[allow(clippy::disallowed_methods, reason = "the clock is this task's work, not a decision")]
-fn spin(time: Duration, context: &Context) -> Result<(), TaskError> {
+fn spin(time: Duration, context: &Context<'_>) -> Result<(), TaskError> {
     let start = Instant::now();
     while start.elapsed() < time {
         context.check()?;

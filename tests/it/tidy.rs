@@ -62,14 +62,7 @@ fn each_library_has_its_room() {
 fn only_those_who_may_read_the_clock_do() {
     only(
         "Instant::now",
-        &[
-            "run/mod.rs",
-            "executor/batch.rs",
-            "launch/mod.rs",
-            "task/limit.rs",
-            "task/probe",
-            "web/",
-        ],
+        &["run/mod.rs", "executor/mod.rs", "launch/mod.rs", "task/limit.rs", "task/probe", "web/"],
     );
     only("SystemTime::now", &["executor/mod.rs", "run/mod.rs", "web/http.rs"]);
 }

@@ -122,7 +122,7 @@ impl Work for Fetcher {
     fn run(
         &self,
         input: &Input,
-        context: &Context,
+        context: &Context<'_>,
         record: &mut Vec<u8>,
     ) -> Result<Done, TaskError> {
         let invalid = |what: String| TaskError::new(ErrorClass::InvalidInput, what);
@@ -134,7 +134,7 @@ impl Work for Fetcher {
         let reply = self.client.get(&url, limit)?;
         let page = self.reader.read(&reply);
         serde_json::to_writer(record, &page).expect("a page has only texts, numbers and lists");
-        Ok(Done { again: reply.again })
+        Ok(Done { again: reply.again, ..Done::default() })
     }
 }
 

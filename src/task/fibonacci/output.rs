@@ -44,7 +44,7 @@ pub(super) fn large(
     record: &mut Vec<u8>,
     term: Integer,
     value: Value,
-    context: &Context,
+    context: &Context<'_>,
 ) -> Result<(), TaskError> {
     if value == Value::None {
         bits(record, term.significant_digits::<bool>() as u64);
@@ -60,7 +60,7 @@ pub(super) fn large(
 }
 
 /// A term's digits. The term ends here: both are large, and the record may need as much again.
-fn digits(term: Integer, context: &Context) -> Result<String, TaskError> {
+fn digits(term: Integer, context: &Context<'_>) -> Result<String, TaskError> {
     if context.deadline.is_some() {
         return decimal::digits(term, || context.check());
     }

@@ -11,7 +11,7 @@ use super::*;
 use crate::task::items::SeenByContent;
 use crate::task::{Item, Next};
 
-const CONTEXT: Context = Context::new(1 << 30);
+const CONTEXT: Context<'_> = Context::new(1 << 30);
 
 fn plan_in(table: &str, seen: &mut SeenByContent) -> Result<Plan> {
     let mut context = PlanContext { folder: Path::new("jobs"), seen };

@@ -227,7 +227,7 @@ impl NumberSource {
             }
             None
         };
-        Item { input: Input::Number(n), occurrence, cost: (self.cost)(n) }
+        Item { input: Input::Number(n), occurrence, cost: (self.cost)(n), near: 0 }
     }
 
     fn bad(&mut self, line: &Line) -> Item {
@@ -236,7 +236,7 @@ impl NumberSource {
             Err(wrong) => format!("{}: ({wrong})", line.number),
         };
         let occurrence = self.seen.borrow_mut().text(&text);
-        Item { input: Input::Text(text.into()), occurrence, cost: 0.0 }
+        Item { input: Input::Text(text.into()), occurrence, ..Item::default() }
     }
 }
 

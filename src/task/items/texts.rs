@@ -101,7 +101,8 @@ impl Source for TextSource {
         };
         let occurrence = self.seen.borrow_mut().text(&text);
         self.remaining = self.remaining.map(|remaining| remaining.saturating_sub(1));
-        Ok(Next::Task(Item { input: Input::Text(text.into()), occurrence, cost: self.cost }))
+        let input = Input::Text(text.into());
+        Ok(Next::Task(Item { input, occurrence, cost: self.cost, near: 0 }))
     }
 
     fn remaining(&self) -> Option<u64> {

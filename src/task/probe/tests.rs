@@ -7,7 +7,7 @@ use super::*;
 use crate::task::items::SeenByContent;
 use crate::task::{Next, Pool};
 
-const CONTEXT: Context = Context::new(1 << 30);
+const CONTEXT: Context<'_> = Context::new(1 << 30);
 
 fn plan(table: &str) -> Result<Plan> {
     let mut seen = SeenByContent::default();

@@ -1,0 +1,118 @@
+//! A source whose tasks lead to others: it hears how each ended, once, and what it wants of a
+//! record is done.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::{Config, Heard, Order, Root, Table};
+use crate::message::{OutcomesBuilder, Rank, Status, decode_chunk};
+use crate::policy::Policy;
+use crate::task::{Done, End, Ended, ErrorClass, Input, Item, Next, Note, Pool, Source};
+
+/// The number 8, then from each number that it hears of both halves, down to 1. Fives are
+/// its own business.
+#[derive(Default)]
+struct Halves {
+    to_come: Vec<u64>,
+    n_out: u32,
+    begun: bool,
+}
+
+impl Source for Halves {
+    fn next(&mut self, _: Duration) -> Result<Next> {
+        if !std::mem::replace(&mut self.begun, true) {
+            self.to_come.push(8);
+        }
+        let Some(number) = self.to_come.pop() else {
+            return Ok(if self.n_out == 0 { Next::Exhausted } else { Next::Waiting });
+        };
+        self.n_out += 1;
+        Ok(Next::Task(Item { input: Input::Number(number), near: 3, ..Item::default() }))
+    }
+
+    fn remaining(&self) -> Option<u64> {
+        None
+    }
+
+    fn on_outcome(&mut self, ended: &Ended<'_>, _: Duration) -> Result<Note> {
+        self.n_out -= 1;
+        let &Input::Number(number) = ended.input else { panic!("numbers were given") };
+        if ended.end == End::Ok {
+            assert_eq!(ended.report, [b'r']);
+            self.to_come.extend((number > 1).then_some([number / 2; 2]).into_iter().flatten());
+        }
+        Ok(Note { members: b",\"halved\":true".to_vec(), hidden: number == 2 })
+    }
+}
+
+fn root(n_ranks: usize) -> Root {
+    let config = Config {
+        schedule: "dynamic,1".parse().unwrap(),
+        ordered: false,
+        threads: vec![[1, 1]; n_ranks],
+        reserve: [1, 1],
+        policy: Policy::default(),
+    };
+    let source = Box::new(Halves::default());
+    Root::new(config, vec![Table { source, pool: Pool::Cpu, limit: None }])
+}
+
+/// Runs everything; what was heard, and who ran it.
+fn run(root: &mut Root, status: impl Fn(u64) -> Status) -> Vec<(u64, Rank, bool)> {
+    let mut heard = Vec::new();
+    let mut orders = Vec::new();
+    while !root.is_done() {
+        root.hand_out(Duration::ZERO, &mut orders).unwrap();
+        for order in orders.drain(..) {
+            let Order::Chunk(rank, payload) = order else { continue };
+            let (id, tasks) = decode_chunk(&payload).unwrap();
+            let Input::Number(number) = tasks[0].input else { panic!("numbers were given") };
+            let mut builder = OutcomesBuilder::new(id);
+            builder.begin();
+            let report = vec![b'r'];
+            builder.end(0, status(number), 1000, &Done { again: None, report });
+            let on = |one: &Heard<'_>| {
+                assert_eq!(one.note.members, b",\"halved\":true");
+                heard.push((number, rank, one.note.hidden));
+                Ok(())
+            };
+            root.on_outcomes(rank, &builder.finish(), Duration::ZERO, on).unwrap();
+        }
+    }
+    heard
+}
+
+#[test]
+fn what_a_task_leads_to_is_run_and_everything_ends() {
+    let mut root = root(1);
+    let heard = run(&mut root, |_| Status::Ok);
+    let count = |n| heard.iter().filter(|(number, ..)| *number == n).count();
+    assert_eq!([8, 4, 2, 1].map(count), [1, 2, 4, 8]);
+    assert!(heard.iter().all(|&(number, _, hidden)| hidden == (number == 2)));
+    assert_eq!(root.n_done(), 15 - 4, "what is hidden is not counted");
+}
+
+#[test]
+fn what_fails_leads_nowhere_and_everything_ends() {
+    let class = ErrorClass::Memory;
+    let heard = run(&mut root(1), |n| if n == 4 { Status::Failed(class) } else { Status::Ok });
+    assert_eq!(heard.len(), 3);
+}
+
+#[test]
+fn a_rank_s_death_is_an_outcome_too() {
+    let mut root = root(3);
+    let mut orders = Vec::new();
+    for n in 1..3 {
+        root.hand_out(Duration::ZERO, &mut orders).unwrap();
+        let [Order::Chunk(rank, _)] = orders[..] else { panic!("one task: {orders:?}") };
+        orders.clear();
+        // The last death is the second one.
+        root.on_dead(rank, Duration::ZERO, &mut orders).unwrap();
+        assert_eq!(orders.len(), n - 1);
+    }
+    assert!(matches!(&orders[..], [Order::Fail(_, _, note)] if !note.hidden));
+    root.hand_out(Duration::ZERO, &mut orders).unwrap();
+    assert!(root.is_done(), "its source has heard of it");
+}

@@ -1,0 +1,125 @@
+//! Rank 0's side of a table: which task next, and what its outcome means for those to come.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::{ErrorClass, Input};
+
+/// Where a table's tasks come from, one at a time.
+///
+/// A source whose tasks lead to others hears their outcomes; only rank 0 asks it, so it needs
+/// no lock.
+pub trait Source {
+    /// Called once before a run's first [`Self::next`]; not where a job is only checked.
+    fn begin(&mut self, begin: Begin<'_>) -> Result<()> {
+        let _ = begin;
+        Ok(())
+    }
+
+    /// The next task, if there is one now. `now` is the time since the run's start.
+    fn next(&mut self, now: Duration) -> Result<Next>;
+
+    /// How many tasks are still to come, where that is known.
+    fn remaining(&self) -> Option<u64>;
+
+    /// Hears how one of its tasks ended, once a task, in the order of arrival, before the record
+    /// is written.
+    fn on_outcome(&mut self, ended: &Ended<'_>, now: Duration) -> Result<Note> {
+        let _ = (ended, now);
+        Ok(Note::default())
+    }
+
+    /// Called once when the run is over, however it ended: what it says of the run, as the JSON
+    /// that goes into the statistics, and as text for people.
+    fn finish(&mut self) -> Result<Option<Account>> {
+        Ok(None)
+    }
+}
+
+/// What a source says of a whole run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Account {
+    /// For `--stats`.
+    pub json: serde_json::Value,
+    /// Lines for people, each with its line end.
+    pub text: String,
+}
+
+/// What a source may know when a run begins.
+pub struct Begin<'a> {
+    /// The results file, where there is one: what a source keeps of its own stands beside it.
+    pub results: Option<&'a Path>,
+    /// Where an earlier run is gone on with: whether a task has its record already. To be asked
+    /// once a task; one that has is not to be given again.
+    pub is_done: Option<&'a mut dyn FnMut(&Item) -> bool>,
+}
+
+impl std::fmt::Debug for Begin<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Begin").field("results", &self.results).finish_non_exhaustive()
+    }
+}
+
+/// An answer of [`Source::next`].
+#[derive(Debug, PartialEq)]
+pub enum Next {
+    /// A task to hand out.
+    Task(Item),
+    /// None yet: whoever writes them is slower than the ranks, an outcome is waited for, or it
+    /// is not the time.
+    Waiting,
+    /// No more tasks will come.
+    Exhausted,
+}
+
+/// A task as its source gives it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Item {
+    /// What to run.
+    pub input: Input,
+    /// How many tasks of the same kind and input came before in this job: part of the task's
+    /// id. 0 for almost all.
+    pub occurrence: u32,
+    /// Expected seconds on an ordinary core. Only ratios matter: rank 0 scales them by what it
+    /// measures. Longest are handed out first.
+    pub cost: f32,
+    /// Tasks with the same number go to the same rank while it keeps up; 0: any rank.
+    pub near: u32,
+}
+
+/// How a task ended, as its source hears it.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended<'a> {
+    /// The task.
+    pub input: &'a Input,
+    /// How.
+    pub end: End,
+    /// What it had to tell, [`super::Done::report`]; empty where it failed.
+    pub report: &'a [u8],
+    /// How long it ran.
+    pub took: Duration,
+    /// The rank that ran it.
+    pub rank: u32,
+}
+
+/// The ways in which a task ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It gave an output.
+    Ok,
+    /// It failed for good.
+    Failed(ErrorClass),
+    /// It was not run, for it would not have ended in time: there is no record of it.
+    LeftOut,
+}
+
+/// What a source wants of an outcome's record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Note {
+    /// JSON members to add at its end: `,"name":value…`.
+    pub members: Vec<u8>,
+    /// It is the source's own business: not written, not counted.
+    pub hidden: bool,
+}
