@@ -5,7 +5,6 @@
 //!
 //! **Invariant:** reading the command line starts nothing and touches no file.
 
-use std::ffi::OsString;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,6 +15,15 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::policy::{Fsync, MaxFailures};
 use crate::schedule::Schedule;
 use crate::units;
+
+mod fetch;
+mod launch;
+
+pub use fetch::FetchArgs;
+pub use launch::{LaunchArgs, TetherArgs};
+
+use fetch::FETCH_EXAMPLES;
+use launch::LAUNCH_EXAMPLES;
 
 const TOP_EXAMPLES: &str = "\
 Examples:
@@ -46,25 +54,10 @@ Examples:
   rankpool fib 0..=100:5 1000000 --modulus 1000000007
   seq 10 | rankpool fib -";
 
-const FETCH_EXAMPLES: &str = "\
-Examples:
-  rankpool fetch https://example.org/ https://example.com/
-  rankpool fetch https://example.org/ --links 3 --extract 'title=<title>(.*?)</title>'
-  rankpool fetch - --timeout 10s --output pages.jsonl < urls.txt";
-
 const INFO_EXAMPLES: &str = "\
 Examples:
   mpirun -n 4 --hostfile hostfile rankpool info
   rankpool info --json";
-
-const LAUNCH_EXAMPLES: &str = "\
-Examples:
-  rankpool launch -n 4 run jobs/demo.toml
-  rankpool launch -n 8 --hostfile hostfile run jobs/fetch.toml --urls-from urls.txt
-  rankpool launch -n 4 --dry-run run jobs/demo.toml
-
-Starts the mpirun of the MPI that rankpool was built with, and the run again where it died: it
-goes on with the results file. Exit code 3: stopped early, `--resume` goes on.";
 
 /// Not a doc comment, where the brackets would be links.
 const SCHEDULE_HELP: &str =
@@ -253,44 +246,6 @@ pub struct FibArgs {
     pub run: RunOptions,
 }
 
-/// `rankpool fetch`.
-#[derive(Clone, Debug, Args)]
-pub struct FetchArgs {
-    /// Addresses, - for lines of standard input
-    #[arg(value_name = "URL", required = true)]
-    pub urls: Vec<String>,
-    /// Keep the first K links of each page
-    #[arg(long, value_name = "K", allow_negative_numbers = true)]
-    pub links: Option<String>,
-    /// Keep what this pattern finds in each page, under this name; may be repeated
-    #[arg(long, value_name = "NAME=REGEX", value_parser = extract)]
-    pub extract: Vec<(String, String)>,
-    /// Limit for one page as a whole, such as 30s
-    #[arg(long, value_name = "TIME", allow_negative_numbers = true)]
-    pub timeout: Option<String>,
-    /// Limit for reaching a server
-    #[arg(long, value_name = "TIME", allow_negative_numbers = true)]
-    pub connect_timeout: Option<String>,
-    /// Limit for a server's silence
-    #[arg(long, value_name = "TIME", allow_negative_numbers = true)]
-    pub read_timeout: Option<String>,
-    /// Largest body, decoded, such as 10MiB
-    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
-    pub max_body: Option<String>,
-    /// How many redirects to follow
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    pub redirects: Option<String>,
-    /// What to call ourselves
-    #[arg(long, value_name = "TEXT")]
-    pub user_agent: Option<String>,
-    /// Send requests through this proxy
-    #[arg(long, value_name = "URL")]
-    pub proxy: Option<String>,
-    /// How the run goes.
-    #[command(flatten)]
-    pub run: RunOptions,
-}
-
 /// `rankpool info`.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct InfoArgs {
@@ -302,41 +257,6 @@ pub struct InfoArgs {
     pub threads: Option<NonZeroU32>,
 }
 
-/// `rankpool launch`.
-#[derive(Clone, Debug, Args)]
-pub struct LaunchArgs {
-    /// How many ranks; default: the slots of the hostfile
-    #[arg(short = 'n', long, value_name = "N", value_parser = count)]
-    #[arg(allow_negative_numbers = true)]
-    pub ranks: Option<NonZeroU32>,
-    /// The hosts to start them on, one a line, such as `node1 slots=2`
-    #[arg(long, value_name = "FILE")]
-    pub hostfile: Option<PathBuf>,
-    /// How often to start again when the ranks or mpirun die
-    #[arg(long, value_name = "N", default_value_t = 3)]
-    pub restarts: u32,
-    /// Print the line that would be run, and do not run it
-    #[arg(long)]
-    pub dry_run: bool,
-    /// The mpirun to use; default: that of the MPI that rankpool was built with
-    #[arg(long, value_name = "PATH")]
-    pub mpirun: Option<PathBuf>,
-    /// What the ranks are to do: `run JOB.toml`, `fib …`, `fetch …` or `info`
-    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true)]
-    #[arg(allow_hyphen_values = true)]
-    pub command: Vec<OsString>,
-}
-
-/// `rankpool __tether`.
-#[derive(Clone, Debug, Args)]
-pub struct TetherArgs {
-    /// Whose end ends this.
-    pub parent: u32,
-    /// The program and its arguments.
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    pub command: Vec<OsString>,
-}
-
 fn count(text: &str) -> Result<NonZeroU32, String> {
     text.parse().map_err(|_| format!("use a whole number from 1 to {}", u32::MAX))
 }
@@ -345,13 +265,6 @@ fn memory(text: &str) -> anyhow::Result<u64> {
     match units::parse_size(text)? {
         0 => anyhow::bail!("no task runs without memory; name a size such as 4GiB"),
         bytes => Ok(bytes),
-    }
-}
-
-fn extract(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, pattern)) if !name.is_empty() => Ok((name.to_owned(), pattern.to_owned())),
-        _ => Err("write NAME=REGEX, such as title=<h1>(.*?)</h1>".to_owned()),
     }
 }
 

@@ -11,6 +11,7 @@ mod deaths;
 mod done;
 mod feed;
 mod flight;
+mod give;
 mod median;
 mod near;
 mod ready;
@@ -22,9 +23,9 @@ use anyhow::{Result, ensure};
 pub use done::{Done, Ids, Naming, Records, Resumed};
 pub use feed::Table;
 
-use crate::message::{self, Outcome, Outcomes, Rank, Status, Task};
+use crate::message::{Outcome, Outcomes, Rank, Status, Task};
 use crate::policy::Policy;
-use crate::schedule::{self, LARGEST_HOLD, Schedule, View};
+use crate::schedule::Schedule;
 use crate::task::{Account, End, Note, Pool, TaskError};
 use again::Again;
 use feed::Feed;
@@ -255,140 +256,6 @@ impl Root {
         self.feed.is_exhausted()
             && self.again.len() == 0
             && self.ready.iter().all(|ready| ready.len() == 0)
-    }
-
-    fn give(
-        &mut self,
-        rank: Rank,
-        pool: usize,
-        now: Duration,
-        orders: &mut Vec<Order>,
-    ) -> Result<bool> {
-        let worker = &self.workers[rank.idx()];
-        if self.config.threads[rank.idx()][pool] == 0 || worker.has_suspect {
-            return Ok(false);
-        }
-        if self.again.has_suspect(pool) && worker.holds_nothing() && self.may_die(rank) {
-            return Ok(self.give_suspect(rank, pool, orders));
-        }
-        self.refill(pool, now)?;
-        let Some(view) = self.view(rank, pool) else { return Ok(false) };
-        if !self.has_room(rank, pool, &view) {
-            return Ok(false);
-        }
-        let limit = self.config.schedule.chunk(&view);
-        let tasks = self.take(rank, pool, limit, now)?;
-        if tasks.is_empty() {
-            return Ok(false);
-        }
-        orders.push(self.send(rank, pool, tasks));
-        Ok(true)
-    }
-
-    fn has_room(&self, rank: Rank, pool: usize, view: &View) -> bool {
-        let hold = schedule::hold(view);
-        let worker = &self.workers[rank.idx()];
-        worker.tasks[pool] < hold.tasks
-            || (worker.seconds[pool] < hold.seconds && worker.tasks[pool] < LARGEST_HOLD)
-    }
-
-    /// What the schedule may know; `None` if nothing is ready for this worker.
-    fn view(&self, rank: Rank, pool: usize) -> Option<View> {
-        let next = self.ready[pool].peek(rank)?;
-        let rate = &self.rates[usize::from(next.table)];
-        let task_seconds = rate.factor().map(|factor| factor * f64::from(next.cost));
-        let to_come = self.feed.remaining(POOLS[pool]);
-        let remaining = to_come.map(|to_come| to_come + self.ready[pool].len() as u64);
-        let remaining_seconds = match (remaining, rate.mean_seconds()) {
-            (Some(tasks), Some(mean)) => Some(tasks as f64 * mean),
-            _ => None,
-        };
-        Some(View {
-            threads: self.config.threads[rank.idx()][pool],
-            all_threads: self.all_threads[pool],
-            task_seconds,
-            remaining,
-            remaining_seconds,
-        })
-    }
-
-    fn take(
-        &mut self,
-        rank: Rank,
-        pool: usize,
-        limit: schedule::Limit,
-        now: Duration,
-    ) -> Result<Vec<Out>> {
-        let mut tasks = Vec::new();
-        let mut seconds = 0.0;
-        while tasks.len() < limit.tasks as usize && seconds < limit.seconds {
-            if self.ready[pool].len() == 0 {
-                self.refill(pool, now)?;
-            }
-            let Some(mut task) = self.ready[pool].pop(rank) else { break };
-            if task.is_to_avoid(rank, now)
-                && self.all_threads[pool] > self.config.threads[rank.idx()][pool]
-            {
-                self.again.keep(now + ASK_ANOTHER, pool, task);
-                continue;
-            }
-            task.limit = self.limits[usize::from(task.table)].get();
-            let expected = self.expected_seconds(&task);
-            if !self.fits(rank, pool, &task, seconds, now) {
-                self.n_left_out += 1;
-                self.feed.on_outcome(&task, (rank, End::LeftOut), None, now)?;
-                continue;
-            }
-            seconds += expected;
-            tasks.push(Out { task, seconds: expected, done: false });
-        }
-        Ok(tasks)
-    }
-
-    /// Whether a worker could end a task in time, after `seconds` more of work, by what has been
-    /// measured.
-    fn fits(&self, rank: Rank, pool: usize, task: &Task, seconds: f64, now: Duration) -> bool {
-        let Some(walltime) = self.config.policy.walltime else { return true };
-        let Some(factor) = self.rates[usize::from(task.table)].factor() else { return true };
-        let expected = factor * f64::from(task.cost);
-        let threads = f64::from(self.config.threads[rank.idx()][pool].max(1));
-        let held = self.workers[rank.idx()].seconds[pool];
-        // One task takes one thread; what is held is shared by all of them.
-        let needed = ((held + seconds + expected) / threads).max(expected);
-        now.as_secs_f64() + needed <= walltime.as_secs_f64()
-    }
-
-    fn expected_seconds(&self, task: &Task) -> f64 {
-        let factor = self.rates[usize::from(task.table)].factor().unwrap_or(1.0);
-        factor * f64::from(task.cost)
-    }
-
-    fn send(&mut self, rank: Rank, pool: usize, tasks: Vec<Out>) -> Order {
-        let worker = &mut self.workers[rank.idx()];
-        worker.tasks[pool] += u32::try_from(tasks.len()).expect("bounded by the schedule");
-        worker.seconds[pool] += tasks.iter().map(|out| out.seconds).sum::<f64>();
-        let id = self.in_flight.add(rank, pool, tasks);
-        let tasks = self.in_flight.get(id).tasks.iter().map(|out| &out.task);
-        Order::Chunk(rank, message::encode_chunk(id, tasks))
-    }
-
-    fn refill(&mut self, pool: usize, now: Duration) -> Result<()> {
-        let look_ahead = match self.ready[pool] {
-            Ready::Shared(_) => LOOK_AHEAD,
-            Ready::Assigned(_) => STATIC_LOOK_AHEAD,
-        };
-        if self.ready[pool].len() > look_ahead / 2 {
-            return Ok(());
-        }
-        while self.ready[pool].len() < look_ahead && !self.is_too_far_ahead() {
-            let Some((of, task)) = self.feed.next(POOLS[pool], now)? else { break };
-            self.ready[of as usize].push(task);
-        }
-        Ok(())
-    }
-
-    fn is_too_far_ahead(&self) -> bool {
-        self.config.ordered && self.feed.n_pulled() >= self.first_unwritten + ORDER_WINDOW
     }
 }
 

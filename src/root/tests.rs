@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::message::{ChunkId, OutcomesBuilder, Status, decode_chunk};
+use crate::schedule::View;
 use crate::task::{ErrorClass, Input, Item, Next, Source};
 
 /// The numbers below `n`, of these costs in turn.

@@ -53,7 +53,7 @@ fn each_library_has_its_room() {
     only("use mpi", &["transport/mpi/"]);
     only("rayon::", &["executor/", "task/"]);
     only("ureq::", &["web/"]);
-    only("clap::", &["cli.rs", "main.rs"]);
+    only("clap::", &["cli.rs", "cli/", "main.rs"]);
     only("indicatif::", &["sink/terminal.rs"]);
     only("std::fs", &["inventory.rs", "job/", "launch/", "sink/", "task/items/", "web/"]);
 }
@@ -79,7 +79,7 @@ fn decisions_know_no_world() {
             }
         }
     }
-    only("crate::cli", &["cli.rs", "job/", "main.rs"]);
+    only("crate::cli", &["cli.rs", "cli/", "job/", "main.rs"]);
     only("crate::world", &["world.rs", "main.rs"]);
 }
 
