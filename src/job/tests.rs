@@ -64,7 +64,14 @@ impl Kind for Fake {
             (Table::try_from(&pages)?, Some(pages.urls.len() as u64))
         };
         let source = Box::new(Counted(count));
-        Ok(Plan { resolved, options: String::new(), source, pool: Pool::Cpu, limit: None })
+        Ok(Plan {
+            resolved,
+            options: String::new(),
+            source,
+            pool: Pool::Cpu,
+            limit: None,
+            own_retries: false,
+        })
     }
 
     fn work(&self, _: &str) -> Result<Box<dyn Work>> {

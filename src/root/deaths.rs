@@ -7,12 +7,13 @@ use anyhow::Result;
 use super::flight::{Out, Worker};
 use super::{Order, POOLS, Root};
 use crate::message::Rank;
-use crate::task::{End, ErrorClass, TaskError};
+use crate::task::{ErrorClass, TaskError};
 
 impl Root {
     /// Takes back what a dead rank held; how many tasks that are. Each of them may be what
     /// killed it: it is tried again with nothing beside it, and fails after
-    /// [`crate::policy::Policy::crash_limit`] deaths.
+    /// [`crate::policy::Policy::crash_limit`] deaths. Where its source tries again by itself, it
+    /// has failed at once.
     pub fn on_dead(&mut self, rank: Rank, now: Duration, orders: &mut Vec<Order>) -> Result<usize> {
         let worker = &mut self.workers[rank.idx()];
         if std::mem::replace(&mut worker.is_dead, true) {
@@ -32,17 +33,17 @@ impl Root {
         let n_held = held.len();
         for (pool, task) in held {
             let crashed = task.after_crash();
-            if crashed.crashes() >= self.config.policy.crash_limit.get() {
-                let end = End::Failed(ErrorClass::Crashed);
-                let note = self.feed.on_outcome(&task, (rank, end), None, now)?;
-                self.n_done += u64::from(!note.hidden);
+            if self.feed.has_own_retries(&task) {
+                let error = TaskError::new(ErrorClass::Crashed, "the rank that ran it died");
+                self.fail(task, (rank, error), now)?;
+            } else if crashed.crashes() >= self.config.policy.crash_limit.get() {
                 let message = format!("{} ranks that ran it died", crashed.crashes());
-                let error = TaskError::new(ErrorClass::Crashed, message);
-                orders.push(Order::Fail(task, error, note));
+                self.fail(task, (rank, TaskError::new(ErrorClass::Crashed, message)), now)?;
             } else {
                 self.again.suspect(pool, crashed);
             }
         }
+        orders.append(&mut self.unrun);
         Ok(n_held)
     }
 

@@ -210,7 +210,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::POOLS;
-    use super::super::feed::{Feed, Table};
+    use super::super::feed::{Fed, Feed, Table};
     use super::*;
     use crate::task::{self, Input, Next, Pool, Source};
 
@@ -228,7 +228,7 @@ mod tests {
     }
 
     fn table(range: std::ops::Range<u64>, pool: Pool) -> Table {
-        Table { source: Box::new(Upwards(range)), pool, limit: None }
+        Table { source: Box::new(Upwards(range)), pool, limit: None, own_retries: false }
     }
 
     fn id(n: u64) -> u128 {
@@ -261,7 +261,7 @@ mod tests {
         while !feed.is_exhausted() {
             turns += 1;
             for &pool in pools {
-                while let Some((_, task)) =
+                while let Some(Fed { task, .. }) =
                     feed.next(pool, Duration::from_secs(turns.into())).unwrap()
                 {
                     assert_eq!(task.seq, numbers.len() as u64);

@@ -10,7 +10,7 @@ use super::POOLS;
 use super::done::{Done, Resumed};
 use crate::message::Outcome;
 use crate::message::{Rank, Task};
-use crate::task::{Account, End, Ended, Item, Next, Note, Pool, Source, TimeLimit};
+use crate::task::{Account, End, Ended, Item, Next, Note, Pool, Source, TaskError, TimeLimit};
 
 /// Tasks that are done are passed over, at most so many a turn of rank 0's loop: it has others
 /// to answer.
@@ -26,6 +26,8 @@ pub struct Table {
     pub pool: Pool,
     /// How long its tasks may run.
     pub limit: Option<TimeLimit>,
+    /// Whether its source tries again by itself.
+    pub own_retries: bool,
 }
 
 impl std::fmt::Debug for Table {
@@ -33,6 +35,19 @@ impl std::fmt::Debug for Table {
         f.debug_struct("Table").field("pool", &self.pool).finish_non_exhaustive()
     }
 }
+
+/// A task on its way from its source.
+#[derive(Debug)]
+pub(super) struct Fed {
+    /// Where it runs.
+    pub(super) pool: Pool,
+    pub(super) task: Task,
+    /// It has failed already, for this reason.
+    pub(super) error: Option<TaskError>,
+}
+
+/// A source's answer, with its table.
+type Pulled = (usize, Item, Option<TaskError>);
 
 /// The sources in the order of the job.
 pub(super) struct Feed {
@@ -43,7 +58,7 @@ pub(super) struct Feed {
     next_seq: u64,
     done: Option<Done>,
     /// Tasks read ahead, by the pool that asked for them.
-    ahead: [VecDeque<(usize, Item)>; 2],
+    ahead: [VecDeque<Pulled>; 2],
     /// How many of them run in each pool.
     n_ahead: [u64; 2],
     /// The turn, and how many done tasks may still be passed over in it.
@@ -76,9 +91,9 @@ impl Feed {
         for pool in POOLS {
             while !self.knows_failed() && self.n_ahead.iter().sum::<u64>() < MOST_AHEAD {
                 self.turn.1 = u32::MAX;
-                let Some((idx, item)) = self.pull(pool, Duration::ZERO)? else { break };
-                self.n_ahead[self.tables[idx].pool as usize] += 1;
-                self.ahead[self.queue(pool)].push_back((idx, item));
+                let Some(read) = self.pull(pool, Duration::ZERO)? else { break };
+                self.n_ahead[self.tables[read.0].pool as usize] += 1;
+                self.ahead[self.queue(pool)].push_back(read);
             }
         }
         let is_settled = self.knows_failed() || !self.exhausted.contains(&false);
@@ -97,9 +112,9 @@ impl Feed {
         if self.in_order { 0 } else { pool as usize }
     }
 
-    /// The next task of `pool` (of any pool, where the job's order is kept), with its pool.
-    pub(super) fn next(&mut self, pool: Pool, now: Duration) -> Result<Option<(Pool, Task)>> {
-        let (idx, item) = if let Some(read) = self.ahead[self.queue(pool)].pop_front() {
+    /// The next task of `pool` (of any pool, where the job's order is kept).
+    pub(super) fn next(&mut self, pool: Pool, now: Duration) -> Result<Option<Fed>> {
+        let (idx, item, error) = if let Some(read) = self.ahead[self.queue(pool)].pop_front() {
             self.n_ahead[self.tables[read.0].pool as usize] -= 1;
             read
         } else {
@@ -112,7 +127,7 @@ impl Feed {
         let task = Task {
             seq: self.next_seq,
             table: u16::try_from(idx).expect("job files are checked for this"),
-            earlier_attempts: 0,
+            earlier_attempts: item.earlier_attempts,
             occurrence: item.occurrence,
             cost: item.cost,
             near: item.near,
@@ -121,25 +136,28 @@ impl Feed {
             input: item.input,
         };
         self.next_seq += 1;
-        Ok(Some((self.tables[idx].pool, task)))
+        Ok(Some(Fed { pool: self.tables[idx].pool, task, error }))
     }
 
     /// Reads on to the next task that is not done.
-    fn pull(&mut self, pool: Pool, now: Duration) -> Result<Option<(usize, Item)>> {
+    fn pull(&mut self, pool: Pool, now: Duration) -> Result<Option<Pulled>> {
         while let Some(idx) = self.current(pool) {
             let next = self.tables[idx].source.next(now);
-            match next.with_context(|| format!("[[task]] {}", idx + 1))? {
-                Next::Exhausted => self.exhausted[idx] = true,
-                Next::Waiting => return Ok(None),
-                Next::Task(item) => {
-                    if !self.done.as_mut().is_some_and(|done| done.has(idx, &item)) {
-                        return Ok(Some((idx, item)));
-                    }
-                    self.turn.1 = self.turn.1.saturating_sub(1);
-                    if self.turn.1 == 0 {
-                        return Ok(None);
-                    }
+            let (item, error) = match next.with_context(|| format!("[[task]] {}", idx + 1))? {
+                Next::Exhausted => {
+                    self.exhausted[idx] = true;
+                    continue;
                 }
+                Next::Waiting => return Ok(None),
+                Next::Task(item) => (item, None),
+                Next::Failed(item, error) => (item, Some(error)),
+            };
+            if !self.done.as_mut().is_some_and(|done| done.has(idx, &item)) {
+                return Ok(Some((idx, item, error)));
+            }
+            self.turn.1 = self.turn.1.saturating_sub(1);
+            if self.turn.1 == 0 {
+                return Ok(None);
             }
         }
         Ok(None)
@@ -184,6 +202,11 @@ impl Feed {
             resumed.unnamed = 0;
         }
         resumed
+    }
+
+    /// Whether a task's source tries again by itself.
+    pub(super) fn has_own_retries(&self, task: &Task) -> bool {
+        self.tables[usize::from(task.table)].own_retries
     }
 
     /// Tells a task's source how it ended.

@@ -5,8 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::flight::Out;
-use super::ready::Ready;
-use super::{ASK_ANOTHER, LOOK_AHEAD, ORDER_WINDOW, Order, POOLS, Root, STATIC_LOOK_AHEAD};
+use super::{ASK_ANOTHER, Order, POOLS, Root};
 use crate::message::{self, Rank, Task};
 use crate::schedule::{self, LARGEST_HOLD, View};
 use crate::task::End;
@@ -126,24 +125,5 @@ impl Root {
         let id = self.in_flight.add(rank, pool, tasks);
         let tasks = self.in_flight.get(id).tasks.iter().map(|out| &out.task);
         Order::Chunk(rank, message::encode_chunk(id, tasks))
-    }
-
-    fn refill(&mut self, pool: usize, now: Duration) -> Result<()> {
-        let look_ahead = match self.ready[pool] {
-            Ready::Shared(_) => LOOK_AHEAD,
-            Ready::Assigned(_) => STATIC_LOOK_AHEAD,
-        };
-        if self.ready[pool].len() > look_ahead / 2 {
-            return Ok(());
-        }
-        while self.ready[pool].len() < look_ahead && !self.is_too_far_ahead() {
-            let Some((of, task)) = self.feed.next(POOLS[pool], now)? else { break };
-            self.ready[of as usize].push(task);
-        }
-        Ok(())
-    }
-
-    fn is_too_far_ahead(&self) -> bool {
-        self.config.ordered && self.feed.n_pulled() >= self.first_unwritten + ORDER_WINDOW
     }
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::{Config, Heard, Order, Root, Table};
-use crate::message::{OutcomesBuilder, Rank, Status, decode_chunk};
+use crate::message::{OutcomesBuilder, Rank, Status, Task, decode_chunk};
 use crate::policy::Policy;
-use crate::task::{Done, End, Ended, ErrorClass, Input, Item, Next, Note, Pool, Source};
+use crate::task::{Done, End, Ended, ErrorClass, Input, Item, Next, Note, Pool, Source, TaskError};
 
 /// The number 8, then from each number that it hears of both halves, down to 1. Fives are
 /// its own business.
@@ -47,6 +47,10 @@ impl Source for Halves {
 }
 
 fn root(n_ranks: usize) -> Root {
+    root_of(n_ranks, Box::new(Halves::default()), false)
+}
+
+fn root_of(n_ranks: usize, source: Box<dyn Source>, own_retries: bool) -> Root {
     let config = Config {
         schedule: "dynamic,1".parse().unwrap(),
         ordered: false,
@@ -54,8 +58,7 @@ fn root(n_ranks: usize) -> Root {
         reserve: [1, 1],
         policy: Policy::default(),
     };
-    let source = Box::new(Halves::default());
-    Root::new(config, vec![Table { source, pool: Pool::Cpu, limit: None }])
+    Root::new(config, vec![Table { source, pool: Pool::Cpu, limit: None, own_retries }])
 }
 
 /// Runs everything; what was heard, and who ran it.
@@ -115,4 +118,89 @@ fn a_rank_s_death_is_an_outcome_too() {
     assert!(matches!(&orders[..], [Order::Fail(_, _, note)] if !note.hidden));
     root.hand_out(Duration::ZERO, &mut orders).unwrap();
     assert!(root.is_done(), "its source has heard of it");
+}
+
+/// The number 1 until it has gone well: it is given again at once, and only what counts is
+/// written. Number 2 comes as failed, and its own outcome is its source's business.
+#[derive(Default)]
+struct Stubborn {
+    n_given: u32,
+    is_out: bool,
+    ends: Vec<End>,
+}
+
+impl Source for Stubborn {
+    fn next(&mut self, _: Duration) -> Result<Next> {
+        let item = |number, earlier_attempts| {
+            let input = Input::Number(number);
+            Item { input, earlier_attempts, ..Item::default() }
+        };
+        if std::mem::replace(&mut self.is_out, true) {
+            return Ok(if self.ends.contains(&End::Ok) { Next::Exhausted } else { Next::Waiting });
+        }
+        self.n_given += 1;
+        if self.n_given == 1 {
+            self.is_out = false;
+            return Ok(Next::Failed(item(2, 0), TaskError::new(ErrorClass::InvalidInput, "no")));
+        }
+        Ok(Next::Task(item(1, self.n_given - 2)))
+    }
+
+    fn remaining(&self) -> Option<u64> {
+        None
+    }
+
+    fn on_outcome(&mut self, ended: &Ended<'_>, _: Duration) -> Result<Note> {
+        self.ends.push(ended.end);
+        let is_2 = *ended.input == Input::Number(2);
+        self.is_out = ended.end == End::Ok;
+        Ok(Note { hidden: !is_2 && ended.end != End::Ok, ..Note::default() })
+    }
+}
+
+#[test]
+fn a_source_gives_what_has_failed_already() {
+    let mut root = root_of(1, Box::new(Stubborn::default()), true);
+    let mut orders = Vec::new();
+    root.hand_out(Duration::ZERO, &mut orders).unwrap();
+    let [Order::Chunk(..), Order::Fail(task, error, note)] = &orders[..] else {
+        panic!("{orders:?}")
+    };
+    assert_eq!((&task.input, error.class), (&Input::Number(2), ErrorClass::InvalidInput));
+    assert!(!note.hidden);
+    assert_eq!(root.n_done(), 1);
+}
+
+#[test]
+fn a_source_that_tries_again_itself_hears_every_failure_and_every_death() {
+    let mut root = root_of(3, Box::new(Stubborn::default()), true);
+    let mut orders = Vec::new();
+    let mut attempts = Vec::new();
+    for ended in [None, Some(Status::Failed(ErrorClass::Connect)), Some(Status::Ok)] {
+        orders.clear();
+        root.hand_out(Duration::ZERO, &mut orders).unwrap();
+        let Order::Chunk(rank, payload) = &orders[0] else { panic!("{orders:?}") };
+        let (rank, (id, tasks)) = (*rank, decode_chunk(payload).unwrap());
+        attempts.extend(tasks.iter().map(|Task { earlier_attempts, .. }| *earlier_attempts));
+        let Some(status) = ended else {
+            orders.clear();
+            assert_eq!(root.on_dead(rank, Duration::ZERO, &mut orders).unwrap(), 1);
+            assert!(orders.is_empty(), "its death is its source's business: {orders:?}");
+            continue;
+        };
+        let mut builder = OutcomesBuilder::new(id);
+        builder.begin();
+        builder.end(0, status, 1000, &Done::default());
+        let mut hidden = Vec::new();
+        let on = |heard: &Heard<'_>| {
+            hidden.push(heard.note.hidden);
+            Ok(())
+        };
+        root.on_outcomes(rank, &builder.finish(), Duration::ZERO, on).unwrap();
+        assert_eq!(hidden, [status != Status::Ok]);
+    }
+    assert_eq!(attempts, [0, 1, 2]);
+    root.hand_out(Duration::ZERO, &mut orders).unwrap();
+    assert!(root.is_done());
+    assert_eq!(root.n_done(), 2);
 }

@@ -15,6 +15,7 @@ mod give;
 mod median;
 mod near;
 mod ready;
+mod refill;
 
 use std::time::Duration;
 
@@ -31,15 +32,7 @@ use again::Again;
 use feed::Feed;
 use flight::{Flights, Out, Rate, Worker};
 use median::Limit;
-use ready::{Assigned, Ready, Shared};
-
-/// Tasks pulled ahead of need, per pool: within them the longest go first.
-const LOOK_AHEAD: usize = 8192;
-/// Tasks pulled ahead under a static schedule, where each waits for its own rank.
-const STATIC_LOOK_AHEAD: usize = 65_536;
-/// Where results keep the order of the job, tasks go out at most so far ahead of the first one
-/// that is missing.
-const ORDER_WINDOW: u64 = 65_536;
+use ready::Ready;
 
 /// A task that another rank is to try first is offered again after so long.
 const ASK_ANOTHER: Duration = Duration::from_millis(5);
@@ -107,6 +100,8 @@ pub struct Root {
     is_stopped: bool,
     /// Tasks that were not started because they would not have ended in time.
     n_left_out: u64,
+    /// What is to be written of tasks that failed without a rank's outcome.
+    unrun: Vec<Order>,
 }
 
 impl Root {
@@ -120,7 +115,7 @@ impl Root {
         let rates = vec![Rate::default(); tables.len()];
         let limits = tables.iter().map(|table| Limit::new(table.limit)).collect();
         let feed = Feed::new(tables, config.ordered, done)?;
-        let ready = POOLS.map(|pool| ready_queue(&config, feed.remaining(pool), pool));
+        let ready = POOLS.map(|pool| refill::ready_queue(&config, feed.remaining(pool), pool));
         Ok(Self {
             workers: vec![Worker::default(); config.threads.len()],
             all_threads: POOLS
@@ -137,6 +132,7 @@ impl Root {
             told_drained: false,
             is_stopped: false,
             n_left_out: 0,
+            unrun: Vec::new(),
         })
     }
 
@@ -162,6 +158,7 @@ impl Root {
                 }
             }
         }
+        orders.append(&mut self.unrun);
         if !self.told_drained && self.is_drained() {
             self.told_drained = true;
             orders.push(Order::Drained);
@@ -194,7 +191,9 @@ impl Root {
             chunk.n_left -= 1;
             worker.tasks[chunk.pool] -= 1;
             worker.seconds[chunk.pool] -= *seconds;
-            if let Some(pause) = self.config.policy.retry(task, POOLS[chunk.pool], &outcome) {
+            let policy = Some(&self.config.policy).filter(|_| !self.feed.has_own_retries(task));
+            let pause = policy.and_then(|policy| policy.retry(task, POOLS[chunk.pool], &outcome));
+            if let Some(pause) = pause {
                 let again = task.another_attempt(pause.other_rank.then_some((rank, now)));
                 self.again.keep(now + pause.pause, chunk.pool, again);
                 continue;
@@ -257,17 +256,6 @@ impl Root {
             && self.again.len() == 0
             && self.ready.iter().all(|ready| ready.len() == 0)
     }
-}
-
-fn ready_queue(config: &Config, remaining: Option<u64>, pool: Pool) -> Ready {
-    let threads: Vec<u32> = config.threads.iter().map(|threads| threads[pool as usize]).collect();
-    let Schedule::Static { chunk } = config.schedule else {
-        return Ready::Shared(Shared::new(&threads));
-    };
-    let all_threads = threads.iter().map(|&n| u64::from(n)).sum::<u64>().max(1);
-    let whole = remaining.map_or(STATIC_LOOK_AHEAD as u64, |n| n.min(STATIC_LOOK_AHEAD as u64));
-    let block = chunk.map_or(whole.div_ceil(all_threads).max(1), |chunk| chunk.get().into());
-    Ready::Assigned(Assigned::new(&threads, block))
 }
 
 impl std::fmt::Debug for Root {

@@ -2,6 +2,7 @@ use std::num::NonZeroU32;
 
 use proptest::prelude::*;
 
+use super::refill::{LOOK_AHEAD, ORDER_WINDOW};
 use super::*;
 use crate::message::{ChunkId, OutcomesBuilder, Status, decode_chunk};
 use crate::schedule::View;
@@ -33,7 +34,7 @@ impl Source for Numbers {
 
 fn table(n: u64, costs: &[f32], pool: Pool) -> Table {
     let source = Numbers { next: 0, n, costs: costs.to_vec(), tells_remaining: true };
-    Table { source: Box::new(source), pool, limit: None }
+    Table { source: Box::new(source), pool, limit: None, own_retries: false }
 }
 
 fn config(schedule: Schedule, ordered: bool, threads: Vec<[u32; 2]>) -> Config {
@@ -232,6 +233,7 @@ proptest! {
             source: Box::new(Numbers { next: 0, n, costs: costs.clone(), tells_remaining }),
             pool: if io { Pool::Io } else { Pool::Cpu },
             limit: None,
+            own_retries: false,
         });
         let schedule = schedule.parse().unwrap();
         let mut root = Root::new(config(schedule, ordered, threads), tables.collect());

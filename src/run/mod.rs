@@ -15,6 +15,7 @@ mod start;
 mod stop;
 mod watch;
 mod worker;
+mod write_down;
 
 use std::time::{Duration, Instant, SystemTime};
 

@@ -61,7 +61,12 @@ impl Prepared {
         let kinds: Vec<_> = tables.iter().map(|table| table.kind).collect();
         let names: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
         let tables = tables.into_iter().map(|table| table.plan);
-        let table = |plan: Plan| Table { source: plan.source, pool: plan.pool, limit: plan.limit };
+        let table = |Plan { source, pool, limit, own_retries, .. }| Table {
+            source,
+            pool,
+            limit,
+            own_retries,
+        };
         let mut tables: Vec<_> = tables.map(table).collect();
         begin(&mut tables, &settings.output, done.as_mut())?;
         let root = Root::resumed_from(done, config(&settings, &setup, &shares), tables)?;

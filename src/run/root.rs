@@ -1,6 +1,5 @@
 //! Rank 0's loop: outcomes in, chunks out, records to the sinks.
 
-use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -10,6 +9,7 @@ use super::pulse::Pulse;
 use super::signals::Signals;
 use super::start::{Start, broadcast_setup, gather_world, started};
 use super::stop::Stop;
+use super::write_down::write_down;
 use super::{Backoff, Led, MESSAGES_A_TURN, now};
 use crate::executor::{Executor, Ledger};
 use crate::inventory::Inventory;
@@ -99,7 +99,12 @@ impl<'a, T: Transport> Leader<'a, T> {
         let mut orders = Vec::new();
         root.hand_out(Duration::ZERO, &mut orders)?;
         let mut outbox = vec![Vec::new(); world.len()];
-        orders.drain(..).for_each(|order| address(order, &mut outbox));
+        // What has failed already is written once this rank can.
+        let is_fail = |order: &mut Order| matches!(order, Order::Fail(..));
+        let failed = orders.extract_if(.., is_fail).collect();
+        for order in orders {
+            address(order, &mut outbox);
+        }
         let starts = shares
             .iter()
             .zip(&mut outbox)
@@ -131,7 +136,7 @@ impl<'a, T: Transport> Leader<'a, T> {
             terminal: prepared.terminal,
             ledgers,
             outbox,
-            orders,
+            orders: failed,
             backoff,
         })
     }
@@ -140,15 +145,19 @@ impl<'a, T: Transport> Leader<'a, T> {
         // Every worker hears of rank 0 at once: connections are made while all are alive.
         self.outbox[1..].iter_mut().for_each(|outbox| ToWorker::Beat.encode(outbox));
         self.send()?;
-        while !self.is_over() {
-            if let Err(error) = self.turn() {
+        let mut done = self.carry_out();
+        loop {
+            if let Err(error) = done {
                 match error.downcast::<OutputLost>() {
                     Ok(lost) => self.lose_output(&lost),
                     Err(error) => return Err(error),
                 }
             }
+            if self.is_over() {
+                return self.finish();
+            }
+            done = self.turn();
         }
-        self.finish()
     }
 
     fn is_over(&self) -> bool {
@@ -350,34 +359,6 @@ impl<'a, T: Transport> Leader<'a, T> {
             }
         }
         Ok(())
-    }
-}
-
-/// Puts an outcome into the results, onto the terminal and into the statistics.
-fn write_down(
-    heard: &Heard<'_>,
-    results: &mut Results,
-    terminal: &mut Terminal,
-    stats: &mut Stats,
-) -> Result<()> {
-    let record = noted(heard.outcome.record, heard.note);
-    let heard = Heard { outcome: Outcome { record: &record, ..heard.outcome }, ..*heard };
-    let mut written = results.put(&heard);
-    if !heard.note.hidden {
-        written = written.and_then(|()| terminal.put(&heard));
-        stats.record(&heard);
-    }
-    written.map_err(|error| OutputLost::because(&error).into())
-}
-
-/// A record with what its source adds to it; empty where it is the source's own business.
-fn noted<'a>(record: &'a [u8], note: &Note) -> Cow<'a, [u8]> {
-    if note.hidden {
-        return Cow::Borrowed(&[]);
-    }
-    match record.strip_suffix(b"}\n").filter(|_| !note.members.is_empty()) {
-        None => Cow::Borrowed(record),
-        Some(open) => Cow::Owned([open, &note.members, b"}\n"].concat()),
     }
 }
 

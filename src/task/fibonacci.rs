@@ -112,6 +112,7 @@ impl Kind for Fibonacci {
             source: Box::new(source),
             pool: Pool::Cpu,
             limit,
+            own_retries: false,
         })
     }
 

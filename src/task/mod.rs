@@ -87,6 +87,9 @@ pub struct Plan {
     /// How long each task may run, for [`Context::check`]; `None` also where the kind keeps its
     /// limit by itself.
     pub limit: Option<TimeLimit>,
+    /// Whether the source tries again by itself: it hears of every failure at once, and the
+    /// job's retries and a rank's death leave its tasks alone.
+    pub own_retries: bool,
 }
 
 impl fmt::Debug for Plan {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{ErrorClass, Input};
+use super::{ErrorClass, Input, TaskError};
 
 /// Where a table's tasks come from, one at a time.
 ///
@@ -67,6 +67,9 @@ impl std::fmt::Debug for Begin<'_> {
 pub enum Next {
     /// A task to hand out.
     Task(Item),
+    /// A task that has failed already, such as a line that cannot be read: its source hears of
+    /// it as of any other, and it is written as this error.
+    Failed(Item, TaskError),
     /// None yet: whoever writes them is slower than the ranks, an outcome is waited for, or it
     /// is not the time.
     Waiting,
@@ -85,6 +88,8 @@ pub struct Item {
     /// Expected seconds on an ordinary core. Only ratios matter: rank 0 scales them by what it
     /// measures. Longest are handed out first.
     pub cost: f32,
+    /// How often it was started before; not 0 only where the source tries again by itself.
+    pub earlier_attempts: u32,
     /// Tasks with the same number go to the same rank while it keeps up; 0: any rank.
     pub near: u32,
 }

@@ -47,7 +47,7 @@ impl Kind for Fetch {
         let check = Box::new(move |entry: &str| address(entry, base.as_ref()).map(String::from));
         let seen = context.seen.of(self.name());
         let source = Box::new(items.source("urls", COST, Rc::clone(&seen), check)?);
-        Ok(Plan { resolved, options, source, pool: Pool::Io, limit })
+        Ok(Plan { resolved, options, source, pool: Pool::Io, limit, own_retries: false })
     }
 
     fn work(&self, options: &str) -> Result<Box<dyn Work>> {

@@ -32,7 +32,7 @@ fn error(table: &str) -> String {
 fn items(plan: &mut Plan) -> Vec<Item> {
     std::iter::from_fn(|| match plan.source.next(Duration::ZERO).unwrap() {
         Next::Task(item) => Some(item),
-        Next::Waiting => panic!("nobody is waited for"),
+        Next::Waiting | Next::Failed(..) => panic!("nobody is waited for"),
         Next::Exhausted => None,
     })
     .collect()

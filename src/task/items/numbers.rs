@@ -227,7 +227,8 @@ impl NumberSource {
             }
             None
         };
-        Item { input: Input::Number(n), occurrence, cost: (self.cost)(n), near: 0 }
+        let cost = (self.cost)(n);
+        Item { input: Input::Number(n), occurrence, cost, ..Item::default() }
     }
 
     fn bad(&mut self, line: &Line) -> Item {

@@ -30,6 +30,7 @@ fn items(source: &mut dyn Source) -> Vec<Item> {
         match source.next(Duration::ZERO).unwrap() {
             Next::Task(item) => items.push(item),
             Next::Waiting => std::thread::yield_now(),
+            Next::Failed(_, error) => panic!("{error}"),
             Next::Exhausted => return items,
         }
     }
@@ -128,7 +129,7 @@ fn a_long_range_starts_at_once_and_costs_nothing() {
     assert_eq!(source.largest(), Some(999_999_999_999));
     let mut next = || match source.next(Duration::ZERO).unwrap() {
         Next::Task(item) => pairs(&[item])[0],
-        Next::Waiting | Next::Exhausted => panic!("nothing left"),
+        Next::Waiting | Next::Failed(..) | Next::Exhausted => panic!("nothing left"),
     };
     assert_eq!([next(), next(), next()], [(7, 0), (0, 0), (1, 0)]);
     let eighth = (0..6).map(|_| next()).last().unwrap();

@@ -102,7 +102,7 @@ impl Source for TextSource {
         let occurrence = self.seen.borrow_mut().text(&text);
         self.remaining = self.remaining.map(|remaining| remaining.saturating_sub(1));
         let input = Input::Text(text.into());
-        Ok(Next::Task(Item { input, occurrence, cost: self.cost, near: 0 }))
+        Ok(Next::Task(Item { input, occurrence, cost: self.cost, ..Item::default() }))
     }
 
     fn remaining(&self) -> Option<u64> {

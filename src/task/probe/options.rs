@@ -114,7 +114,14 @@ pub(super) fn plan(mut written: toml::Table, context: &mut PlanContext<'_>) -> R
     written.insert("action".to_owned(), options.action.as_str().into());
     written.insert("pool".to_owned(), if pool == Pool::Io { "io" } else { "cpu" }.into());
     let options = serde_json::to_string(&options)?;
-    Ok(Plan { resolved: written, options, source: Box::new(source), pool, limit })
+    Ok(Plan {
+        resolved: written,
+        options,
+        source: Box::new(source),
+        pool,
+        limit,
+        own_retries: false,
+    })
 }
 
 fn numbers(table: Table, context: &PlanContext<'_>) -> Result<NumberItems> {

@@ -1,0 +1,72 @@
+//! From the sources to the ready: how far ahead of need tasks are pulled, and what becomes of
+//! those that come as failed.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::feed::Fed;
+use super::ready::{Assigned, Ready, Shared};
+use super::{Config, Order, POOLS, Root};
+use crate::message::{Rank, Task};
+use crate::schedule::Schedule;
+use crate::task::{End, Pool, TaskError};
+
+/// Tasks pulled ahead of need, per pool: within them the longest go first.
+pub(super) const LOOK_AHEAD: usize = 8192;
+/// Tasks pulled ahead under a static schedule, where each waits for its own rank.
+const STATIC_LOOK_AHEAD: usize = 65_536;
+/// Where results keep the order of the job, tasks go out at most so far ahead of the first one
+/// that is missing.
+pub(super) const ORDER_WINDOW: u64 = 65_536;
+
+impl Root {
+    pub(super) fn refill(&mut self, pool: usize, now: Duration) -> Result<()> {
+        let look_ahead = match self.ready[pool] {
+            Ready::Shared(_) => LOOK_AHEAD,
+            Ready::Assigned(_) => STATIC_LOOK_AHEAD,
+        };
+        if self.ready[pool].len() > look_ahead / 2 {
+            return Ok(());
+        }
+        while self.ready[pool].len() < look_ahead && !self.is_too_far_ahead() {
+            let Some(Fed { pool, task, error }) = self.feed.next(POOLS[pool], now)? else { break };
+            match error {
+                None => self.ready[pool as usize].push(task),
+                Some(error) => self.fail(task, (Rank::ROOT, error), now)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a task that no rank will: its source hears it, and it is written unless that is the
+    /// source's own business.
+    pub(super) fn fail(
+        &mut self,
+        task: Task,
+        (rank, error): (Rank, TaskError),
+        now: Duration,
+    ) -> Result<()> {
+        let note = self.feed.on_outcome(&task, (rank, End::Failed(error.class)), None, now)?;
+        if !note.hidden {
+            self.n_done += 1;
+            self.unrun.push(Order::Fail(task, error, note));
+        }
+        Ok(())
+    }
+
+    fn is_too_far_ahead(&self) -> bool {
+        self.config.ordered && self.feed.n_pulled() >= self.first_unwritten + ORDER_WINDOW
+    }
+}
+
+pub(super) fn ready_queue(config: &Config, remaining: Option<u64>, pool: Pool) -> Ready {
+    let threads: Vec<u32> = config.threads.iter().map(|threads| threads[pool as usize]).collect();
+    let Schedule::Static { chunk } = config.schedule else {
+        return Ready::Shared(Shared::new(&threads));
+    };
+    let all_threads = threads.iter().map(|&n| u64::from(n)).sum::<u64>().max(1);
+    let whole = remaining.map_or(STATIC_LOOK_AHEAD as u64, |n| n.min(STATIC_LOOK_AHEAD as u64));
+    let block = chunk.map_or(whole.div_ceil(all_threads).max(1), |chunk| chunk.get().into());
+    Ready::Assigned(Assigned::new(&threads, block))
+}
