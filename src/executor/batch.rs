@@ -55,8 +55,8 @@ impl<'a> Batch<'a> {
         let own = task.limit.map(|nanos| Duration::from_nanos(nanos.get()));
         let limit = own.or(table.limit);
         let deadline = limit.map(|limit| Deadline::new(started, limit));
-        let Config { memory, rank, .. } = self.shared.config;
-        let context = Context { memory, deadline, rank, cpu: self.shared };
+        let Config { memory, place, .. } = self.shared.config;
+        let context = Context { memory, deadline, place, cpu: self.shared };
         let result = run_caught(table, task, &context, record);
         let ended = now();
         self.clock.end(ended - started);
@@ -120,7 +120,7 @@ impl Ran {
         record.extend_from_slice(b",\"attempts\":");
         json::put_number(record, u64::from(task.earlier_attempts) + 1);
         record.extend_from_slice(b",\"rank\":");
-        json::put_number(record, u64::from(config.rank));
+        json::put_number(record, u64::from(config.place.rank));
         record.extend_from_slice(b",\"host\":");
         json::put_text(record, &config.host);
         record.extend_from_slice(b",\"pid\":");

@@ -24,7 +24,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 pub use ledger::Ledger;
 
 use crate::message::{self, ChunkId, Task};
-use crate::task::{self, Cpu, Pool, TaskError, Work};
+use crate::task::{self, Cpu, Place, Pool, TaskError, Work};
 use admission::{Admission, Room};
 use batch::Batch;
 use ledger::Clocks;
@@ -53,8 +53,8 @@ impl std::fmt::Debug for Table {
 /// How an executor is set up.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// This rank's number, for records.
-    pub rank: u32,
+    /// This rank, for records and for tasks.
+    pub place: Place,
     /// This host's name, for records.
     pub host: String,
     /// Threads of the CPU pool.

@@ -11,7 +11,7 @@ use crate::task::{ErrorClass, Input, PlanContext};
 #[allow(clippy::disallowed_methods, reason = "an executor counts from its start")]
 fn executor(table: Table) -> Executor {
     let config = Config {
-        rank: 0,
+        place: Place { rank: 0, ranks: 1, resume: false },
         host: "h1".to_owned(),
         threads: 2,
         io_threads: 0,

@@ -52,6 +52,8 @@ impl Prepared {
             tables: tables.iter().map(table_setup).collect(),
             io_threads: settings.io_threads.get(),
             records,
+            ranks: u32::try_from(world.len())?,
+            resume: settings.resume != Resume::No,
             heartbeat: settings.policy.heartbeat,
         };
         let shares = shares(&settings, world, &mut warn)?;

@@ -10,7 +10,7 @@ use super::{now, to_json};
 use crate::executor::{self, Executor};
 use crate::inventory::Inventory;
 use crate::placement::Share;
-use crate::task::Pool;
+use crate::task::{Place, Pool};
 use crate::transport::Transport;
 
 /// What every rank needs to know of a job.
@@ -19,6 +19,9 @@ pub(super) struct Setup {
     pub(super) tables: Vec<TableSetup>,
     pub(super) io_threads: u32,
     pub(super) records: bool,
+    pub(super) ranks: u32,
+    /// Whether the run goes on with what an earlier one left.
+    pub(super) resume: bool,
     /// Silence after which a rank is taken for dead.
     pub(super) heartbeat: Duration,
 }
@@ -44,7 +47,7 @@ impl Setup {
             .map(|table| executor::table(&table.kind, &table.options, table.pool, table.limit))
             .collect::<Result<_>>()?;
         let config = executor::Config {
-            rank: own.rank,
+            place: Place { rank: own.rank, ranks: self.ranks, resume: self.resume },
             host: own.host.clone(),
             threads: share.threads,
             io_threads: if self.pools().contains(&Pool::Io) { self.io_threads } else { 0 },

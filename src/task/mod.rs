@@ -183,10 +183,22 @@ pub struct Context<'a> {
     pub memory: u64,
     /// When the task's time is over, if it has a limit.
     pub deadline: Option<Deadline>,
-    /// This rank's number.
-    pub rank: u32,
+    /// Where it runs.
+    pub place: Place,
     /// The rank's CPU pool.
     pub cpu: &'a dyn Cpu,
+}
+
+/// A rank in its world, and how the run began: what a kind needs to know that writes files of
+/// its own on every rank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// This rank.
+    pub rank: u32,
+    /// How many there are.
+    pub ranks: u32,
+    /// Whether the run goes on with what an earlier one left.
+    pub resume: bool,
 }
 
 /// A rank's CPU pool, as a task that waits in the I/O pool sees it.
@@ -208,7 +220,12 @@ impl Cpu for NoPool {
 impl Context<'_> {
     /// Surroundings without a time limit and without pools.
     pub const fn new(memory: u64) -> Self {
-        Self { memory, deadline: None, rank: 0, cpu: &NoPool }
+        Self {
+            memory,
+            deadline: None,
+            place: Place { rank: 0, ranks: 1, resume: false },
+            cpu: &NoPool,
+        }
     }
 
     /// Has the CPU pool compute what a task of the I/O pool needs, and waits for it: hundreds of
