@@ -66,7 +66,10 @@ impl<'a> Batch<'a> {
             Err(error) => {
                 record.truncate(opened.input_end);
                 put_error(record, &error);
-                (Status::Failed(error.class), Done { again: error.again, ..Done::default() })
+                (
+                    Status::Failed(error.class),
+                    Done { again: error.again, report: error.message.into_bytes() },
+                )
             }
         };
         if status == Status::Ok && !self.shared.config.records {

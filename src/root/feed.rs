@@ -8,7 +8,6 @@ use anyhow::{Context as _, Result};
 
 use super::POOLS;
 use super::done::{Done, Resumed};
-use crate::message::Outcome;
 use crate::message::{Rank, Task};
 use crate::task::{Account, End, Ended, Item, Next, Note, Pool, Source, TaskError, TimeLimit};
 
@@ -48,6 +47,14 @@ pub(super) struct Fed {
 
 /// A source's answer, with its table.
 type Pulled = (usize, Item, Option<TaskError>);
+
+/// What an outcome says to its source.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Said<'a> {
+    pub(super) report: &'a [u8],
+    pub(super) again: Option<Duration>,
+    pub(super) nanos: u64,
+}
 
 /// The sources in the order of the job.
 pub(super) struct Feed {
@@ -214,14 +221,15 @@ impl Feed {
         &mut self,
         task: &Task,
         (rank, end): (Rank, End),
-        outcome: Option<&Outcome<'_>>,
+        said: Said<'_>,
         now: Duration,
     ) -> Result<Note> {
         let ended = Ended {
             input: &task.input,
             end,
-            report: outcome.map_or(&[], |outcome| outcome.report),
-            took: Duration::from_nanos(outcome.map_or(0, |outcome| outcome.nanos)),
+            report: said.report,
+            again: said.again,
+            took: Duration::from_nanos(said.nanos),
             rank: rank.0,
         };
         let idx = usize::from(task.table);

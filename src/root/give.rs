@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use super::feed::Said;
 use super::flight::Out;
 use super::{ASK_ANOTHER, Order, POOLS, Root};
 use crate::message::{self, Rank, Task};
@@ -91,7 +92,7 @@ impl Root {
             let expected = self.expected_seconds(&task);
             if !self.fits(rank, pool, &task, seconds, now) {
                 self.n_left_out += 1;
-                self.feed.on_outcome(&task, (rank, End::LeftOut), None, now)?;
+                self.feed.on_outcome(&task, (rank, End::LeftOut), Said::default(), now)?;
                 continue;
             }
             seconds += expected;

@@ -29,7 +29,7 @@ use crate::policy::Policy;
 use crate::schedule::Schedule;
 use crate::task::{Account, End, Note, Pool, TaskError};
 use again::Again;
-use feed::Feed;
+use feed::{Feed, Said};
 use flight::{Flights, Out, Rate, Worker};
 use median::Limit;
 use ready::Ready;
@@ -204,7 +204,9 @@ impl Root {
                 Status::Ok => End::Ok,
                 Status::Failed(class) => End::Failed(class),
             };
-            let note = self.feed.on_outcome(task, (rank, end), Some(&outcome), now)?;
+            let Outcome { report, again, nanos, .. } = outcome;
+            let said = Said { report, again, nanos };
+            let note = self.feed.on_outcome(task, (rank, end), said, now)?;
             self.n_done += u64::from(!note.hidden);
             heard(&Heard { task, rank, outcome, note: &note })?;
         }

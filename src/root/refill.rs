@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::feed::Fed;
+use super::feed::{Fed, Said};
 use super::ready::{Assigned, Ready, Shared};
 use super::{Config, Order, POOLS, Root};
 use crate::message::{Rank, Task};
@@ -47,7 +47,9 @@ impl Root {
         (rank, error): (Rank, TaskError),
         now: Duration,
     ) -> Result<()> {
-        let note = self.feed.on_outcome(&task, (rank, End::Failed(error.class)), None, now)?;
+        let said = Said { report: error.message.as_bytes(), ..Said::default() };
+        let end = End::Failed(error.class);
+        let note = self.feed.on_outcome(&task, (rank, end), said, now)?;
         if !note.hidden {
             self.n_done += 1;
             self.unrun.push(Order::Fail(task, error, note));

@@ -101,8 +101,10 @@ pub struct Ended<'a> {
     pub input: &'a Input,
     /// How.
     pub end: End,
-    /// What it had to tell, [`super::Done::report`]; empty where it failed.
+    /// What it had to tell, [`super::Done::report`]; its message where it failed.
     pub report: &'a [u8],
+    /// It asks to be tried again after so long; zero where it names no time.
+    pub again: Option<Duration>,
     /// How long it ran.
     pub took: Duration,
     /// The rank that ran it.
