@@ -16,12 +16,15 @@ use crate::policy::{Fsync, MaxFailures};
 use crate::schedule::Schedule;
 use crate::units;
 
+mod discover;
 mod fetch;
 mod launch;
 
+pub use discover::{AnnounceArgs, DiscoverArgs, HostfileFormat, NetworkOptions};
 pub use fetch::FetchArgs;
 pub use launch::{LaunchArgs, TetherArgs};
 
+use discover::{ANNOUNCE_EXAMPLES, DISCOVER_EXAMPLES};
 use fetch::FETCH_EXAMPLES;
 use launch::LAUNCH_EXAMPLES;
 
@@ -93,6 +96,12 @@ pub enum Command {
     /// Start ranks with mpirun, and start them again where they died
     #[command(after_help = LAUNCH_EXAMPLES)]
     Launch(LaunchArgs),
+    /// Tell the network that this machine takes ranks, until a signal ends it
+    #[command(after_help = ANNOUNCE_EXAMPLES)]
+    Announce(AnnounceArgs),
+    /// Find the machines that announce themselves, and write a hostfile
+    #[command(after_help = DISCOVER_EXAMPLES)]
+    Discover(DiscoverArgs),
     /// Become mpirun, and end with the `launch` that started this
     #[command(name = "__tether", hide = true)]
     Tether(TetherArgs),

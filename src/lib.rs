@@ -28,6 +28,7 @@
 //!   what fetching needs.
 //! - [`sink`]: where outcomes go. [`stats`]: what is counted. [`report`]: statistics as text.
 //! - [`launch`]: starts a world and supervises it, from outside.
+//! - [`discover`]: machines that say on the network that they are there, as a hostfile.
 //! - [`json`], [`units`]: small things that many use.
 //!
 //! # A task's way
@@ -57,6 +58,7 @@
 //! The rules on who may use what are tests (`tests/it/tidy.rs`).
 
 pub mod cli;
+pub mod discover;
 pub mod executor;
 pub mod inventory;
 pub mod job;

@@ -10,7 +10,10 @@ use std::process::ExitCode;
 use anyhow::{Result, bail, ensure};
 use clap::Parser as _;
 use clap::error::ErrorKind;
-use rankpool::cli::{self, Cli, Command, InfoArgs, JobArgs, LaunchArgs};
+use rankpool::cli::{
+    self, AnnounceArgs, Cli, Command, DiscoverArgs, HostfileFormat, InfoArgs, JobArgs, LaunchArgs,
+};
+use rankpool::discover::{self, announce::Announcement, hostfile::Format, search::Search};
 use rankpool::inventory::Launcher;
 use rankpool::job::{JobSpec, Output};
 use rankpool::launch::{self, Marks};
@@ -97,6 +100,8 @@ fn run(command: &Command, rank: &ThisRank) -> Result<u8> {
         Command::Run(_) | Command::Fib(_) | Command::Fetch(_) => start(command, rank),
         Command::Info(args) => info(launcher, *args),
         Command::Launch(args) => launch(args, launcher),
+        Command::Announce(args) => announce(args),
+        Command::Discover(args) => search(args),
         Command::Tether(_) => bail!("`__tether` is for `launch` alone"),
     }
 }
@@ -169,6 +174,37 @@ fn launch(args: &LaunchArgs, launcher: &Launcher) -> Result<u8> {
         return Ok(0);
     }
     launch::run(&launch, &mut say)
+}
+
+fn announce(args: &AnnounceArgs) -> Result<u8> {
+    let announcement = Announcement {
+        slots: args.slots,
+        name: args.name.clone(),
+        interface: args.network.interface.clone(),
+        secret_file: args.network.secret_file.clone(),
+        mpi: world::library(),
+    };
+    discover::announce(&announcement, &mut say)?;
+    Ok(0)
+}
+
+fn search(args: &DiscoverArgs) -> Result<u8> {
+    let search = Search {
+        wait: args.wait,
+        min_cores: args.min_cores.map_or(0, Into::into),
+        min_memory: args.min_memory.unwrap_or(0),
+        max_age: args.max_age,
+        format: match args.format {
+            HostfileFormat::Openmpi => Format::OpenMpi,
+            HostfileFormat::Mpich => Format::Mpich,
+        },
+        interface: args.network.interface.clone(),
+        secret_file: args.network.secret_file.clone(),
+        mpi: world::library(),
+    };
+    let hostfile = discover::search(&search, &mut say)?;
+    write!(io::stdout().lock(), "{hostfile}")?;
+    Ok(0)
 }
 
 /// The statistics, and where the results are.

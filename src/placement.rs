@@ -100,7 +100,7 @@ fn threads(own: &Inventory, host: &[&Inventory]) -> u32 {
 }
 
 /// The cores of a rank's mask, or its cgroup's share of time where that is less.
-fn usable_cores(rank: &Inventory) -> usize {
+pub fn usable_cores(rank: &Inventory) -> usize {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few cores")]
     let quota = rank.quota.map_or(usize::MAX, |quota| quota.ceil() as usize);
     rank.cores.len().min(quota).max(1)

@@ -55,16 +55,28 @@ fn each_library_has_its_room() {
     only("ureq::", &["web/"]);
     only("clap::", &["cli.rs", "cli/", "main.rs"]);
     only("indicatif::", &["sink/terminal.rs"]);
-    only("std::fs", &["inventory.rs", "job/", "launch/", "sink/", "task/items/", "web/"]);
+    only("mdns_sd::", &["discover/mdns.rs"]);
+    only(
+        "std::fs",
+        &["discover/", "inventory.rs", "job/", "launch/", "sink/", "task/items/", "web/"],
+    );
 }
 
 #[test]
 fn only_those_who_may_read_the_clock_do() {
     only(
         "Instant::now",
-        &["run/mod.rs", "executor/mod.rs", "launch/mod.rs", "task/limit.rs", "task/probe", "web/"],
+        &[
+            "run/mod.rs",
+            "executor/mod.rs",
+            "discover/mdns.rs",
+            "launch/mod.rs",
+            "task/limit.rs",
+            "task/probe",
+            "web/",
+        ],
     );
-    only("SystemTime::now", &["executor/mod.rs", "run/mod.rs", "web/http.rs"]);
+    only("SystemTime::now", &["discover/mod.rs", "executor/mod.rs", "run/mod.rs", "web/http.rs"]);
 }
 
 #[test]
