@@ -62,11 +62,12 @@ impl fmt::Display for LeftOut {
 }
 
 impl LeftOut {
-    fn new(txt: &Txt, addresses: &[IpAddr], why: &str) -> Self {
+    /// `txt` is a stranger's; `why` is ours.
+    pub(super) fn new(txt: &Txt, addresses: &[IpAddr], why: &str) -> Self {
         let name = txt.get("name").map(|name| shown(&String::from_utf8_lossy(name)));
         let mut addresses: Vec<_> = addresses.iter().map(IpAddr::to_string).collect();
         addresses.sort();
-        let name = name.unwrap_or_default();
+        let name = name.unwrap_or_else(|| "?".to_owned());
         Self(format!("`{name}` ({}): {}", addresses.join(", "), why))
     }
 }

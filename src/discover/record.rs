@@ -148,3 +148,79 @@ pub fn shown(text: &str) -> String {
     }
     shown
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn record() -> Record {
+        Record::take("Open MPI v5.0.11", Some("node1.example"), NonZeroU16::MIN).unwrap()
+    }
+
+    #[test]
+    fn what_is_told_is_read_back() {
+        let mut record = record();
+        record.addresses = vec!["10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()];
+        record.load = 1.25;
+        assert_eq!(Record::from_txt(&record.to_txt()).unwrap(), record);
+        assert!(record.cores >= 1 && record.memory > 1 << 20 && record.time > 1_700_000_000);
+    }
+
+    #[test]
+    fn of_many_addresses_those_are_told_that_fit() {
+        let mut record = record();
+        record.addresses = (0..99).map(|low| IpAddr::from([192, 168, 100, low])).collect();
+        let txt = record.to_txt();
+        assert!(txt.iter().all(|(key, value)| key.len() + 1 + value.len() <= LONGEST));
+        let read = Record::from_txt(&txt).unwrap();
+        assert!(read.addresses.len() >= 15 && record.addresses.starts_with(&read.addresses));
+    }
+
+    #[test]
+    fn a_host_name_is_nothing_else() {
+        for name in ["h1", "node1.example.org", "a-b", "10.0.0.1", "X9"] {
+            assert!(is_host_name(name), "{name}");
+        }
+        let long = "a".repeat(64);
+        let names =
+            ["", ".", "h1.", ".h1", "-h1", "a b", "h1\n", "h_1", "h1#", "h1:2", "é", "a..b", &long];
+        for name in names {
+            assert!(!is_host_name(name), "{name}");
+            let error = Record::take("", Some(name), NonZeroU16::MIN).unwrap_err().to_string();
+            assert!(error.contains("no host name; `--name NAME`"), "{error}");
+        }
+    }
+
+    #[track_caller]
+    fn check_error(key: &str, value: Option<&[u8]>, expected: &str) {
+        let mut txt = Record { addresses: vec![IpAddr::from([10, 0, 0, 1])], ..record() }.to_txt();
+        match value {
+            Some(value) => txt.insert(key.to_owned(), value.to_owned()),
+            None => txt.remove(key),
+        };
+        assert_eq!(Record::from_txt(&txt).unwrap_err().to_string(), expected);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        check_error("cores", None, "it does not tell its `cores`");
+        check_error("cores", Some(b"many"), "its `cores` is no number");
+        check_error("slots", Some(b"0"), "its `slots` is no number");
+        check_error("load", Some(b"NaN"), "its `load` is no load");
+        check_error("mpi", Some(b"\xff"), "its `mpi` is no text");
+        check_error("name", Some(b"h1\nh2"), "its name is no host name");
+        check_error("addr", Some(b""), "its `addr` is no list of addresses");
+        check_error("v", Some(b"2"), "its record has another form; run the same rankpool there");
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_end_a_line_of_what_is_shown(text in any::<String>()) {
+            let shown = shown(&text);
+            let plain = |c: char| matches!(c, ' '..='~' | '…') && c != '`';
+            prop_assert!(shown.chars().all(plain) && shown.chars().count() <= 61);
+        }
+    }
+}

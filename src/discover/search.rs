@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, anyhow};
 
 use super::choose::{Wanted, choose};
-use super::hostfile::{Format, Here, hostfile};
+use super::hostfile::{self, Format, Here};
 use super::secret::Secret;
 use super::{mdns, net};
 use crate::units;
@@ -54,24 +54,31 @@ pub fn search(search: &Search, tell: &mut dyn FnMut(&str)) -> Result<String> {
         min_cores: search.min_cores,
         min_memory: search.min_memory,
     };
-    let (machines, left_out) = choose(&heard, &wanted);
     for trouble in troubles {
         say(&format!("multicast DNS: {trouble}"));
     }
-    if machines.is_empty() {
+    let (machines, mut left_out) = choose(&heard, &wanted);
+    let names = machines.iter().map(|machine| machine.record.name.clone()).collect();
+    let names = net::look_up(names, LOOK_UP_LIMIT);
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let here = Here { name, addresses: own };
+    let (entries, unnamed) = hostfile::entries(machines, &names, &here, search.format);
+    left_out.extend(unnamed);
+    if entries.is_empty() {
         for left_out in &left_out {
             say(&format!("left out: {left_out}"));
         }
-        let wait = units::format_duration(search.wait);
-        let others = if left_out.is_empty() { "" } else { " that fits" };
-        bail!(
-            "no machine{others} announced itself within {wait}; run `rankpool announce` on each, \
-             or wait longer with `--wait`"
-        );
+        return Err(nobody(search.wait, left_out.is_empty()));
     }
-    let names = machines.iter().map(|machine| machine.record.name.clone()).collect();
-    let names = net::look_up(names, LOOK_UP_LIMIT);
-    let name = rustix::system::uname().nodename().to_str().context("the host has no name")?.into();
-    let here = Here { name, addresses: own };
-    Ok(hostfile(&machines, &left_out, &names, &here, &wanted, search.format))
+    Ok(hostfile::text(&entries, &left_out, &wanted, search.format))
+}
+
+/// An empty hostfile is none: with one, an MPI may start everything on this machine.
+fn nobody(wait: Duration, is_silent: bool) -> anyhow::Error {
+    let wait = units::format_duration(wait);
+    let which = if is_silent { "" } else { " that fits" };
+    anyhow!(
+        "no machine{which} announced itself within {wait}; run `rankpool announce` on each, or \
+         wait longer with `--wait`"
+    )
 }

@@ -119,3 +119,50 @@ fn unhex(digits: &[u8]) -> Option<Vec<u8>> {
     let byte = |pair: &[u8]| u8::try_from(digit(pair[0])? * 16 + digit(*pair.get(1)?)?).ok();
     digits.chunks(2).map(byte).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn txt(fields: &[(&str, &str)]) -> Txt {
+        fields.iter().map(|&(key, value)| (key.into(), value.into())).collect()
+    }
+
+    #[test]
+    fn a_signature_is_of_the_fields_and_not_of_their_bytes_in_a_row() {
+        let secret = Secret::new(b"sixteen bytes it").unwrap();
+        let mut one = txt(&[("a", "bc"), ("d", "")]);
+        secret.sign(&mut one);
+        assert!(secret.check(&one).is_ok());
+        for other in [&[("ab", "c"), ("d", "")][..], &[("a", "bcd")], &[("a", "bc")]] {
+            let mut other = txt(other);
+            other.insert(MAC.to_owned(), one[MAC].clone());
+            assert_eq!(secret.check(&other).unwrap_err().to_string(), "it has another secret");
+        }
+    }
+
+    /// Computed by Python's `hmac`.
+    #[test]
+    fn the_signature_is_hmac_sha_256() {
+        let mut signed = txt(&[("name", "h1")]);
+        Secret::new(b"sixteen bytes it\n").unwrap().sign(&mut signed);
+        assert_eq!(
+            String::from_utf8_lossy(&signed[MAC]),
+            "37f877e12e2dbc7a4a39bf64f4c903259995cd0eda778e00bde252104f875033"
+        );
+    }
+
+    #[test]
+    fn short_secrets_are_refused() {
+        for bytes in [&b""[..], b"\n", b"password\n", b"123456789012345 \n"] {
+            let error = Secret::new(bytes).unwrap_err().to_string();
+            assert!(error.contains("can be guessed; use at least 16"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        let secret = Secret::new(b"sixteen bytes it").unwrap();
+        assert_eq!(format!("{secret:?}"), "Secret(…)");
+    }
+}
