@@ -13,6 +13,9 @@ mod chaos;
 // The command line and its errors, on the real binary.
 mod check;
 mod cli;
+// Machines found on the network, on hosts in network namespaces.
+mod discover;
+mod netns;
 // The kind `fetch` against servers on loopback.
 mod fetch;
 mod site;

@@ -96,6 +96,11 @@ pub(crate) fn rankpool() -> Rankpool {
     Rankpool::new(command)
 }
 
+/// Another program, which is to start rankpool.
+pub(crate) fn program(path: PathBuf) -> Rankpool {
+    Rankpool::new(Command::new(path))
+}
+
 /// rankpool on `ranks` real MPI ranks.
 pub(crate) fn mpirun(ranks: u32) -> Rankpool {
     mpirun_with(ranks, &[])
