@@ -30,7 +30,7 @@ pub(super) fn addresses(interface: Option<&str>) -> Result<Vec<IpAddr>> {
             && !matches!(of.ip(), IpAddr::V6(ip) if ip.is_unicast_link_local())
     };
     let wanted: BTreeSet<IpAddr> =
-        all.iter().filter(|of| is_wanted(of)).map(|of| of.ip()).collect();
+        all.iter().filter(|of| is_wanted(of)).map(if_addrs::Interface::ip).collect();
     Ok(wanted.into_iter().collect())
 }
 

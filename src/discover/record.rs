@@ -97,27 +97,27 @@ impl Record {
 
     /// Reads a TXT record; errors are for a comment: "its `cores` is no number".
     pub fn from_txt(txt: &Txt) -> Result<Self> {
-        let text = |key: &str| {
+        let field = |key: &str| {
             let value = txt.get(key).with_context(|| format!("it does not tell its `{key}`"))?;
             std::str::from_utf8(value).ok().with_context(|| format!("its `{key}` is no text"))
         };
-        ensure!(text("v")? == FORM, "its record has another form; run the same rankpool there");
+        ensure!(field("v")? == FORM, "its record has another form; run the same rankpool there");
         let addresses =
-            text("addr")?.split(',').map(str::parse::<IpAddr>).collect::<Result<_, _>>();
-        let name = text("name")?;
+            field("addr")?.split(',').map(str::parse::<IpAddr>).collect::<Result<_, _>>();
+        let name = field("name")?;
         ensure!(is_host_name(name), "its name is no host name");
-        let load: f32 = number("load", text("load")?)?;
+        let load: f32 = number("load", field("load")?)?;
         ensure!(load.is_finite() && load >= 0.0, "its `load` is no load");
         Ok(Self {
             name: name.to_owned(),
-            addresses: addresses.context("its `addr` is no list of addresses")?,
-            slots: number("slots", text("slots")?)?,
-            cores: number("cores", text("cores")?)?,
-            memory: number("memory", text("memory")?)?,
+            addresses: addresses.confield("its `addr` is no list of addresses")?,
+            slots: number("slots", field("slots")?)?,
+            cores: number("cores", field("cores")?)?,
+            memory: number("memory", field("memory")?)?,
             load,
-            mpi: text("mpi")?.to_owned(),
-            version: text("version")?.to_owned(),
-            time: number("time", text("time")?)?,
+            mpi: field("mpi")?.to_owned(),
+            version: field("version")?.to_owned(),
+            time: number("time", field("time")?)?,
         })
     }
 }

@@ -51,8 +51,9 @@ impl Secret {
         let metadata = file.metadata().with_context(|| format!("cannot read `{shown}`"))?;
         ensure!(metadata.is_file(), "the secret `{shown}` is no file; name a file");
         let mode = metadata.permissions().mode() & 0o777;
+        let others = mode & 0o077;
         ensure!(
-            mode & 0o077 == 0,
+            others == 0,
             "the secret `{shown}` is open to others than its owner (mode {mode:04o}); close it by \
              `chmod 600 {shown}`"
         );

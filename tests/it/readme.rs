@@ -19,13 +19,17 @@ use crate::util::{Dir, rankpool, records};
 /// The address at which the README's examples find pages.
 const EXAMPLE: &str = "http://127.0.0.1:8000/";
 
-/// What is not run here: it sets up, contains this very test, changes the shell, or needs Slurm.
+/// What is not run here: it sets up, contains this very test, changes the shell, needs Slurm, or
+/// speaks to the network.
 const NOT_RUN: &[&str] = &[
     "scripts/run",
     "scripts/test",
     ". scripts/env",
     "srun --mpi=pmix --kill-on-bad-exit=1 rankpool run jobs/demo.toml",
     "mpirun --bind-to none rankpool run jobs/demo.toml",
+    "rankpool announce --secret-file secret",
+    "rankpool discover --secret-file secret > hostfile && mpirun -n 4 --hostfile hostfile \
+     rankpool run jobs/demo.toml",
 ];
 
 fn checkout() -> &'static Path {
