@@ -110,7 +110,7 @@ impl Record {
         ensure!(load.is_finite() && load >= 0.0, "its `load` is no load");
         Ok(Self {
             name: name.to_owned(),
-            addresses: addresses.confield("its `addr` is no list of addresses")?,
+            addresses: addresses.context("its `addr` is no list of addresses")?,
             slots: number("slots", field("slots")?)?,
             cores: number("cores", field("cores")?)?,
             memory: number("memory", field("memory")?)?,
