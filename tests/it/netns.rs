@@ -125,8 +125,8 @@ impl Drop for Network {
 fn ip(line: &str) -> Result<(), String> {
     let output = Command::new("ip").args(line.split(' ')).output();
     let output = output.map_err(|error| format!("`ip`: {error}"))?;
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(format!("`ip {line}`: {}", String::from_utf8_lossy(&output.stderr).trim())),
+    if output.status.success() {
+        return Ok(());
     }
+    Err(format!("`ip {line}`: {}", String::from_utf8_lossy(&output.stderr).trim()))
 }
