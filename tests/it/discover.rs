@@ -6,9 +6,9 @@ use std::fs;
 use std::num::NonZeroU16;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use mdns_sd::{ServiceDaemon, ServiceInfo, TxtProperty};
+use mdns_sd::{ServiceDaemon, ServiceEvent, ServiceInfo, TxtProperty};
 use rankpool::discover::SERVICE;
 use rankpool::discover::record::{Record, Txt};
 use rankpool::discover::secret::Secret;
@@ -170,6 +170,19 @@ fn strangers_and_others_are_left_out() {
     ran.says("# left out: `h2?10.6.6.6 slots=9` (10.98.0.2): its name is no host name");
     let (ran, _) = discover(&network, "h2", &["--min-cores", "9999", "--min-memory", "1KiB"]);
     ran.code(2).says("`h1` (10.98.0.1): it has ").says(" cores, not 9999");
+}
+
+#[test]
+fn the_end_of_an_announcement_is_said() {
+    let Some(network) = Network::new(2) else { return };
+    let h1 = announce(&network, "h1", &[]);
+    let daemon = network.within("h2", || ServiceDaemon::new().unwrap());
+    let events = daemon.browse(SERVICE).unwrap();
+    let next = || events.recv_timeout(Duration::from_secs(60)).expect("there is another event");
+    while !matches!(next(), ServiceEvent::ServiceResolved(_)) {}
+    signal(&h1, Signal::TERM);
+    h1.wait().0.code(0);
+    while !matches!(next(), ServiceEvent::ServiceRemoved(..)) {}
 }
 
 #[test]

@@ -81,7 +81,14 @@ fn only_those_who_may_read_the_clock_do() {
 
 #[test]
 fn decisions_know_no_world() {
-    for module in ["root/", "schedule.rs", "placement.rs", "stats.rs"] {
+    for module in [
+        "root/",
+        "schedule.rs",
+        "placement.rs",
+        "stats.rs",
+        "discover/choose.rs",
+        "discover/hostfile",
+    ] {
         for what in
             ["crate::run", "crate::transport::mpi", "crate::sink", "crate::world", "std::thread"]
         {
