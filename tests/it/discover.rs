@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use mdns_sd::{ServiceDaemon, ServiceEvent, ServiceInfo, TxtProperty};
+use mdns_sd::{DaemonEvent, ServiceDaemon, ServiceEvent, ServiceInfo, TxtProperty};
 use rankpool::discover::SERVICE;
 use rankpool::discover::record::{Record, Txt};
 use rankpool::discover::secret::Secret;
@@ -16,6 +16,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::netns::Network;
 use crate::util::{Dir, Ran, Running, rankpool};
+
+/// For what takes milliseconds; without a goodbye a record is forgotten after two minutes.
+const LIMIT: Duration = Duration::from_secs(30);
 
 const OURS: &str = "a secret of these machines\n";
 
@@ -61,12 +64,17 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-/// A stranger's service, as any program can make one.
+/// A stranger's service, as any program can make one; waits until it is out.
+#[track_caller]
 fn stranger(daemon: &ServiceDaemon, label: &str, txt: &Txt, address: &str) {
     let txt: Vec<TxtProperty> =
         txt.iter().map(|(key, value)| (key, value.as_slice()).into()).collect();
     let host = format!("{label}.local.");
-    daemon.register(ServiceInfo::new(SERVICE, label, &host, address, 9, txt).unwrap()).unwrap();
+    let mut service = ServiceInfo::new(SERVICE, label, &host, address, 9, txt).unwrap();
+    service.set_requires_probe(false);
+    let events = daemon.monitor().unwrap();
+    daemon.register(service).unwrap();
+    while !matches!(events.recv_timeout(LIMIT).unwrap(), DaemonEvent::Announce(..)) {}
 }
 
 #[test]
@@ -178,7 +186,7 @@ fn the_end_of_an_announcement_is_said() {
     let h1 = announce(&network, "h1", &[]);
     let daemon = network.within("h2", || ServiceDaemon::new().unwrap());
     let events = daemon.browse(SERVICE).unwrap();
-    let next = || events.recv_timeout(Duration::from_secs(60)).expect("there is another event");
+    let next = || events.recv_timeout(LIMIT).expect("there is another event");
     while !matches!(next(), ServiceEvent::ServiceResolved(_)) {}
     signal(&h1, Signal::TERM);
     h1.wait().0.code(0);
