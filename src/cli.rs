@@ -17,10 +17,12 @@ use crate::schedule::Schedule;
 use crate::units;
 
 mod discover;
+mod explain;
 mod fetch;
 mod launch;
 
 pub use discover::{AnnounceArgs, DiscoverArgs, HostfileFormat, NetworkOptions};
+pub use explain::*;
 pub use fetch::FetchArgs;
 pub use launch::{LaunchArgs, TetherArgs};
 
@@ -102,6 +104,9 @@ pub enum Command {
     /// Find the machines that announce themselves, and write a hostfile
     #[command(after_help = DISCOVER_EXAMPLES)]
     Discover(DiscoverArgs),
+    /// Explain what a crawl does about an address
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(ExplainArgs),
     /// Become mpirun, and end with the `launch` that started this
     #[command(name = "__tether", hide = true)]
     Tether(TetherArgs),

@@ -11,7 +11,8 @@ use anyhow::{Result, bail, ensure};
 use clap::Parser as _;
 use clap::error::ErrorKind;
 use rankpool::cli::{
-    self, AnnounceArgs, Cli, Command, DiscoverArgs, HostfileFormat, InfoArgs, JobArgs, LaunchArgs,
+    self, AnnounceArgs, Cli, Command, DiscoverArgs, Explain, ExplainArgs, HostfileFormat, InfoArgs,
+    JobArgs, LaunchArgs,
 };
 use rankpool::discover::{self, announce::Announcement, hostfile::Format, search::Search};
 use rankpool::inventory::Launcher;
@@ -19,6 +20,7 @@ use rankpool::job::{JobSpec, Output};
 use rankpool::launch::{self, Marks};
 use rankpool::placement::Wanted;
 use rankpool::run::{Finished, StoppedAtOnce};
+use rankpool::web::robots;
 use rankpool::{report, world};
 
 /// Some task failed.
@@ -102,6 +104,7 @@ fn run(command: &Command, rank: &ThisRank) -> Result<u8> {
         Command::Launch(args) => launch(args, launcher),
         Command::Announce(args) => announce(args),
         Command::Discover(args) => search(args),
+        Command::Explain(args) => explain(args, launcher),
         Command::Tether(_) => bail!("`__tether` is for `launch` alone"),
     }
 }
@@ -251,6 +254,21 @@ fn info(launcher: &Launcher, args: InfoArgs) -> Result<u8> {
         writeln!(stdout, "warning: {warning}")?;
     }
     Ok(0)
+}
+
+fn explain(args: &ExplainArgs, launcher: &Launcher) -> Result<u8> {
+    if !is_first(launcher) {
+        return Ok(0);
+    }
+    match &args.what {
+        Explain::Robots(args) => {
+            let file = robots::explain::read(&args.file)?;
+            let (text, some_denied) =
+                robots::explain::explain(&file, &args.agent, &args.addresses)?;
+            write!(io::stdout().lock(), "{text}")?;
+            Ok(u8::from(some_denied) * SOME_FAILED)
+        }
+    }
 }
 
 /// Help and version are no errors; anything else is told in one line.

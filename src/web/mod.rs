@@ -13,6 +13,7 @@ pub mod http;
 mod later;
 pub mod links;
 pub mod mime;
+pub mod robots;
 pub mod roots;
 mod trail;
 
