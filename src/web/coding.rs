@@ -60,6 +60,20 @@ pub fn read_body(wire: impl Read, encodings: &str, limit: u64) -> Result<Vec<u8>
     Ok(body)
 }
 
+/// Undoes gzip while it is read, up to `limit` bytes; one more is an error, by which [`is_past`]
+/// knows it.
+pub fn gunzip(bytes: &[u8], limit: u64) -> impl BufRead + '_ {
+    BufReader::new(Limited {
+        inner: GzipMembers { member: Some(GzDecoder::new(bytes)) },
+        left: limit,
+    })
+}
+
+/// Whether reading ended because there was more than the limit.
+pub fn is_past(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<PastLimit>())
+}
+
 /// How many bytes more than its content a coded body may have: headers and block lengths of
 /// content that does not compress.
 pub fn slack(limit: u64) -> u64 {

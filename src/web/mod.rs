@@ -15,6 +15,7 @@ pub mod links;
 pub mod mime;
 pub mod robots;
 pub mod roots;
+pub mod sitemap;
 mod trail;
 
 use std::fmt;
