@@ -36,6 +36,8 @@ mod limits;
 mod local;
 // Whole jobs on real MPI ranks.
 mod mpirun;
+// robots.txt and sitemaps, fuzzed; `explain robots`.
+mod robots;
 // Ranks that die, signals, limits: what a run survives and how it ends early.
 mod survival;
 // The rules of the architecture.

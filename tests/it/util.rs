@@ -274,6 +274,6 @@ pub(crate) fn ranks_of(running: &Running) -> Vec<u32> {
 }
 
 #[allow(clippy::disallowed_methods, reason = "deadlines")]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }
