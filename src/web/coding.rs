@@ -71,7 +71,7 @@ pub fn gunzip(bytes: &[u8], limit: u64) -> impl BufRead + '_ {
 
 /// Whether reading ended because there was more than the limit.
 pub fn is_past(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<PastLimit>())
+    error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<PastLimit>)
 }
 
 /// How many bytes more than its content a coded body may have: headers and block lengths of

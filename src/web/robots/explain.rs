@@ -1,5 +1,6 @@
 //! What a robots.txt says to a crawler about addresses, for people.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -39,7 +40,7 @@ pub fn explain(bytes: &[u8], agent: &str, addresses: &[String]) -> Result<(Strin
             Some((number, line)) => format!("line {number}: {line}"),
             None => "no rule matches".to_owned(),
         };
-        text += &format!("{verdict} {address} ({why})\n");
+        writeln!(text, "{verdict} {address} ({why})")?;
         some_denied |= !decision.allowed;
     }
     Ok((text, some_denied))

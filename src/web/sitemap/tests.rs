@@ -1,5 +1,11 @@
 //! Sitemaps as the protocol describes them, as hosts serve them, and as nobody should.
 
+#![allow(
+    clippy::format_push_string,
+    clippy::format_collect,
+    reason = "a short text, made once: what reads best is best"
+)]
+
 use std::io::Write as _;
 
 use flate2::Compression;
@@ -244,8 +250,8 @@ fn no_more_entries_are_read_than_the_protocol_allows() {
 fn no_more_bytes_are_read_than_the_protocol_allows() {
     let mut bomb = GzEncoder::new(Vec::new(), Compression::fast());
     bomb.write_all(b"<urlset><url><loc>http://h/a</loc></url>").unwrap();
-    for _ in 0..80 {
-        bomb.write_all(&[b' '; 1 << 20]).unwrap();
+    for _ in 0..51 {
+        bomb.write_all(&vec![b' '; 1 << 20]).unwrap();
     }
     bomb.write_all(b"<url><loc>http://h/b</loc></url></urlset>").unwrap();
     let bomb = bomb.finish().unwrap();

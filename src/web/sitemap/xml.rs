@@ -121,18 +121,14 @@ impl State {
 
     /// An entity that is not one of XML's stays as it is written.
     fn entity(&mut self, entity: &BytesRef<'_>) {
-        let mut bytes = [0; 4];
-        match entity.resolve_char_ref() {
-            Ok(Some(c)) => return self.text(c.encode_utf8(&mut bytes)),
-            Ok(None) | Err(_) => {}
-        }
-        match quick_xml::escape::resolve_xml_entity(entity) {
-            Some(text) => self.text(text),
-            None => {
-                self.text("&");
-                self.text(entity);
-                self.text(";");
-            }
+        if let Ok(Some(c)) = entity.resolve_char_ref() {
+            self.text(c.encode_utf8(&mut [0; 4]));
+        } else if let Some(text) = quick_xml::escape::resolve_xml_entity(entity) {
+            self.text(text);
+        } else {
+            self.text("&");
+            self.text(entity);
+            self.text(";");
         }
     }
 }
