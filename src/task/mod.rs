@@ -313,6 +313,8 @@ pub enum ErrorClass {
     Unavailable,
     /// The ranks that ran it died.
     Crashed,
+    /// The host's addresses are private, and such may not be connected to.
+    PrivateAddress,
 }
 
 impl ErrorClass {
@@ -330,6 +332,7 @@ impl ErrorClass {
         Self::Memory,
         Self::Unavailable,
         Self::Crashed,
+        Self::PrivateAddress,
     ];
 
     /// The code on the wire, from 1.
@@ -358,6 +361,7 @@ impl ErrorClass {
             Self::Memory => "memory",
             Self::Unavailable => "unavailable",
             Self::Crashed => "crashed",
+            Self::PrivateAddress => "private-address",
         }
     }
 }

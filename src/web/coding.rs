@@ -1,6 +1,6 @@
 //! Content codings: gzip, deflate, brotli, zstd and chains of them, undone under a limit.
 //!
-//! **Invariant:** neither the bytes from the wire nor those after any layer pass the limit by
+//! **Invariant:** the bytes after any layer never pass the limit by
 //! more than [`slack`], and what is returned never passes it: a bomb costs no memory.
 
 use std::fmt;
@@ -8,7 +8,7 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use flate2::bufread::{DeflateDecoder, GzDecoder, ZlibDecoder};
 
-/// The `Accept-Encoding` to send: what [`read_body`] can undo.
+/// The `Accept-Encoding` to send: what [`decode`] can undo.
 pub const ACCEPT: &str = "gzip, deflate, br, zstd";
 
 /// curl's limit too; no honest server nests deeper.
@@ -24,8 +24,6 @@ pub enum BodyError {
     TooLarge,
     /// It is not what its `Content-Encoding` says.
     Coding(String),
-    /// Reading from the server failed, with the reader's own error.
-    Read(io::Error),
 }
 
 #[derive(Clone, Copy)]
@@ -36,28 +34,39 @@ enum Coding {
     Zstd,
 }
 
-/// Reads all of `wire` and undoes the codings that `encodings` (a `Content-Encoding` header)
-/// lists.
+/// Whether a `Content-Encoding` header lists anything to undo.
+pub fn is_coded(encodings: &str) -> bool {
+    layers(encodings).map_or(true, |layers| !layers.is_empty())
+}
+
+/// Undoes the codings that `encodings` (a `Content-Encoding` header) lists, into `body`. On an
+/// error, it holds what came before.
 ///
 /// As browsers do: a coding that is not known ends the decoding, and what lies under it is
 /// passed on as it is; bytes after the end of a gzip stream are ignored; an empty body is
 /// empty in any coding.
-pub fn read_body(wire: impl Read, encodings: &str, limit: u64) -> Result<Vec<u8>, BodyError> {
+pub fn decode(
+    wire: &[u8],
+    encodings: &str,
+    limit: u64,
+    body: &mut Vec<u8>,
+) -> Result<(), BodyError> {
     let layers = layers(encodings)?;
+    if wire.is_empty() {
+        return Ok(());
+    }
     let rough = limit.saturating_add(slack(limit));
-    let mut wire = BufReader::new(Limited { inner: Marked(wire), left: rough });
-    let mut body = Vec::new();
-    if wire.fill_buf().map_err(|error| explain(error, encodings))?.is_empty() {
-        return Ok(body);
+    if wire.len() as u64 > rough {
+        return Err(BodyError::TooLarge);
     }
     let mut reader: Box<dyn BufRead + '_> = Box::new(wire);
     for layer in layers {
-        let layer = open(layer, reader).map_err(|error| explain(error, encodings))?;
+        let layer = open(layer, reader).map_err(|error| explain(&error, encodings))?;
         reader = Box::new(BufReader::new(Limited { inner: layer, left: rough }));
     }
     let mut reader = Limited { inner: reader, left: limit };
-    reader.read_to_end(&mut body).map_err(|error| explain(error, encodings))?;
-    Ok(body)
+    reader.read_to_end(body).map_err(|error| explain(&error, encodings))?;
+    Ok(())
 }
 
 /// Undoes gzip while it is read, up to `limit` bytes; one more is an error, by which [`is_past`]
@@ -165,20 +174,8 @@ impl<R: Read> Read for Limited<R> {
     }
 }
 
-/// Marks the errors of the wire, to tell them from those of the codings above it.
-struct Marked<R>(R);
-
-impl<R: Read> Read for Marked<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer).map_err(|error| io::Error::new(error.kind(), FromWire(error)))
-    }
-}
-
 #[derive(Debug)]
 struct PastLimit;
-
-#[derive(Debug)]
-struct FromWire(io::Error);
 
 impl fmt::Display for PastLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -186,28 +183,12 @@ impl fmt::Display for PastLimit {
     }
 }
 
-impl fmt::Display for FromWire {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
 impl std::error::Error for PastLimit {}
-impl std::error::Error for FromWire {}
 
-fn explain(error: io::Error, encodings: &str) -> BodyError {
-    let Some(inner) = error.get_ref() else { return not_coded(&error, encodings) };
-    if inner.is::<PastLimit>() {
+fn explain(error: &io::Error, encodings: &str) -> BodyError {
+    if error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<PastLimit>) {
         return BodyError::TooLarge;
     }
-    if !inner.is::<FromWire>() {
-        return not_coded(&error, encodings);
-    }
-    let inner = error.into_inner().and_then(|inner| inner.downcast::<FromWire>().ok());
-    BodyError::Read(inner.expect("the type was just checked").0)
-}
-
-fn not_coded(error: &io::Error, encodings: &str) -> BodyError {
     BodyError::Coding(format!("the body is not `{encodings}` as its header says: {error}"))
 }
 
@@ -242,6 +223,11 @@ mod tests {
 
     fn zstd(content: &[u8]) -> Vec<u8> {
         zstd::encode_all(content, 3).unwrap()
+    }
+
+    fn read_body(wire: &[u8], encodings: &str, limit: u64) -> Result<Vec<u8>, BodyError> {
+        let mut body = Vec::new();
+        decode(wire, encodings, limit, &mut body).map(|()| body)
     }
 
     #[track_caller]
@@ -329,27 +315,10 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_the_wire_stays_itself() {
-        struct Broken;
-        impl Read for Broken {
-            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-                Err(io::Error::new(io::ErrorKind::ConnectionReset, "gone"))
-            }
-        }
-        let starts = [
-            ("", TEXT.to_vec()),
-            ("gzip", gzip(TEXT)),
-            ("br", b"\x0b\x02\x80hello\x03".to_vec()),
-            ("zstd", zstd(TEXT)),
-            ("deflate", zlib(TEXT)),
-        ];
-        for (coding, wire) in &starts {
-            let start = &wire[..5];
-            let error = read_body(start.chain(Broken), coding, 1 << 20).unwrap_err();
-            assert!(
-                matches!(&error, BodyError::Read(e) if e.to_string() == "gone"),
-                "{coding}: {error:?}"
-            );
-        }
+    fn what_came_before_an_error_is_kept() {
+        let wire = gzip(&TEXT.repeat(1000));
+        let mut body = Vec::new();
+        decode(&wire[..wire.len() / 2], "gzip", 1 << 20, &mut body).unwrap_err();
+        assert!(!body.is_empty() && TEXT.repeat(1000).starts_with(&body));
     }
 }

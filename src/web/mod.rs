@@ -9,14 +9,18 @@
 pub mod charset;
 pub mod coding;
 mod dns;
+pub mod edges;
 pub mod http;
 mod later;
 pub mod links;
 pub mod mime;
+pub mod private;
 pub mod robots;
 pub mod roots;
+mod shards;
 pub mod sitemap;
 mod trail;
+pub mod warc;
 
 use std::fmt;
 
@@ -58,4 +62,6 @@ pub enum Failure {
     Http,
     /// The body is larger than allowed.
     BodyTooLarge,
+    /// The host's addresses are no public server's.
+    PrivateAddress,
 }

@@ -147,6 +147,7 @@ impl From<Error> for TaskError {
             Failure::Timeout => ErrorClass::Timeout,
             Failure::Http => ErrorClass::Http,
             Failure::BodyTooLarge => ErrorClass::BodyTooLarge,
+            Failure::PrivateAddress => ErrorClass::PrivateAddress,
         };
         Self::new(class, error.message)
     }

@@ -69,6 +69,9 @@ impl Options {
             user_agent: self.user_agent.clone(),
             proxy: self.proxy.clone(),
             certificates: self.certificates,
+            // Whoever names an address by hand may name any.
+            allow_private: true,
+            resolve: BTreeMap::new(),
         }
     }
 
