@@ -16,6 +16,8 @@ mod cli;
 // Machines found on the network, on hosts in network namespaces.
 mod discover;
 mod netns;
+// One HTTP exchange, and whom nothing is said to.
+mod exchange;
 // The kind `fetch` against servers on loopback.
 mod fetch;
 mod site;
@@ -44,3 +46,5 @@ mod survival;
 mod tidy;
 // What all of them use.
 mod util;
+// Archives, as programs of others read them.
+mod warc;

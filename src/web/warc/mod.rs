@@ -123,7 +123,8 @@ impl Warc {
         let mut gzip = idle.unwrap_or_else(|| Gzip::new(self.level));
         let mut members = Vec::with_capacity(capture.exchange.wire.len() / 2 + 2048);
         let first = record::capture(capture, &mut gzip, &mut members);
-        let location = self.segments().append(&members, first as u64, &mut gzip);
+        let now = capture.exchange.started;
+        let location = self.segments().append(&members, first as u64, now, &mut gzip);
         resting().push(gzip);
         location
     }

@@ -51,11 +51,13 @@ impl Segments {
     }
 
     /// Appends the members of a capture, the first of them of `first` bytes, and says where that
-    /// one stands. Where the disk does not take all of them, it takes none.
+    /// one stands. Where the disk does not take all of them, it takes none. `now` is told by a
+    /// new segment's `warcinfo`.
     pub(super) fn append(
         &mut self,
         members: &[u8],
         first: u64,
+        now: SystemTime,
         gzip: &mut Gzip,
     ) -> Result<Location> {
         let (limit, more) = (self.config.segment_size, members.len() as u64);
@@ -66,7 +68,7 @@ impl Segments {
         let segment = match &mut self.current {
             Some(segment) => segment,
             none => {
-                let begun = Segment::begin(&self.config, self.next, gzip)?;
+                let begun = Segment::begin(&self.config, self.next, now, gzip)?;
                 self.next += 1;
                 none.insert(begun)
             }
@@ -82,13 +84,13 @@ impl Segments {
 }
 
 impl Segment {
-    fn begin(config: &Config, number: u32, gzip: &mut Gzip) -> Result<Self> {
+    fn begin(config: &Config, number: u32, now: SystemTime, gzip: &mut Gzip) -> Result<Self> {
         let rest = format!("-r{:04}-{number:05}{END}", config.rank);
         let path = shards::named(&config.prefix, &rest);
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut file = Appender::create("archive", path)?;
         let mut info = Vec::new();
-        record::info(SystemTime::now(), &name, &config.info, gzip, &mut info);
+        record::info(now, &name, &config.info, gzip, &mut info);
         file.append(&info)?;
         Ok(Self { name, file })
     }
