@@ -3,7 +3,7 @@
 //! a hostfile of what it hears.
 //!
 //! [`record`]: what a machine says. [`secret`]: how it proves that it may. [`choose`]: who is
-//! taken. [`hostfile`]: how that is written. [`announce`], [`search`]: the two ends. [`mdns`]
+//! taken. [`hostfile`]: how that is written. [`mod@announce`], [`mod@search`]: the two ends. [`mdns`]
 //! and [`net`]: the network itself.
 //!
 //! **Invariant:** everything heard is a stranger's text until [`choose`] has looked at it, and
