@@ -22,11 +22,12 @@ mod fetch;
 mod launch;
 
 pub use discover::{AnnounceArgs, DiscoverArgs, HostfileFormat, NetworkOptions};
-pub use explain::*;
+pub use explain::{Explain, ExplainArgs, ExplainLinks, ExplainRobotsArgs, ExplainUrl};
 pub use fetch::FetchArgs;
 pub use launch::{LaunchArgs, TetherArgs};
 
 use discover::{ANNOUNCE_EXAMPLES, DISCOVER_EXAMPLES};
+use explain::EXPLAIN_EXAMPLES;
 use fetch::FETCH_EXAMPLES;
 use launch::LAUNCH_EXAMPLES;
 
@@ -95,6 +96,9 @@ pub enum Command {
     /// Show the ranks, their machines and what they have
     #[command(after_help = INFO_EXAMPLES)]
     Info(InfoArgs),
+    /// Show what a crawl makes of a page or a URL
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(ExplainArgs),
     /// Start ranks with mpirun, and start them again where they died
     #[command(after_help = LAUNCH_EXAMPLES)]
     Launch(LaunchArgs),
@@ -104,9 +108,6 @@ pub enum Command {
     /// Find the machines that announce themselves, and write a hostfile
     #[command(after_help = DISCOVER_EXAMPLES)]
     Discover(DiscoverArgs),
-    /// Explain what a crawl does about an address
-    #[command(after_help = EXPLAIN_EXAMPLES)]
-    Explain(ExplainArgs),
     /// Become mpirun, and end with the `launch` that started this
     #[command(name = "__tether", hide = true)]
     Tether(TetherArgs),

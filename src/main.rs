@@ -11,8 +11,8 @@ use anyhow::{Result, bail, ensure};
 use clap::Parser as _;
 use clap::error::ErrorKind;
 use rankpool::cli::{
-    self, AnnounceArgs, Cli, Command, DiscoverArgs, Explain, ExplainArgs, HostfileFormat, InfoArgs,
-    JobArgs, LaunchArgs,
+    self, AnnounceArgs, Cli, Command, DiscoverArgs, Explain, ExplainLinks, ExplainRobotsArgs,
+    ExplainUrl, HostfileFormat, InfoArgs, JobArgs, LaunchArgs,
 };
 use rankpool::discover::{self, announce::Announcement, hostfile::Format, search::Search};
 use rankpool::inventory::Launcher;
@@ -20,7 +20,8 @@ use rankpool::job::{JobSpec, Output};
 use rankpool::launch::{self, Marks};
 use rankpool::placement::Wanted;
 use rankpool::run::{Finished, StoppedAtOnce};
-use rankpool::web::robots;
+use rankpool::web::address::Rules;
+use rankpool::web::{explain, links, robots};
 use rankpool::{report, world};
 
 /// Some task failed.
@@ -101,10 +102,10 @@ fn run(command: &Command, rank: &ThisRank) -> Result<u8> {
         Command::Check(args) => check(args, launcher),
         Command::Run(_) | Command::Fib(_) | Command::Fetch(_) => start(command, rank),
         Command::Info(args) => info(launcher, *args),
+        Command::Explain(args) => explain(&args.what, launcher),
         Command::Launch(args) => launch(args, launcher),
         Command::Announce(args) => announce(args),
         Command::Discover(args) => search(args),
-        Command::Explain(args) => explain(args, launcher),
         Command::Tether(_) => bail!("`__tether` is for `launch` alone"),
     }
 }
@@ -256,19 +257,47 @@ fn info(launcher: &Launcher, args: InfoArgs) -> Result<u8> {
     Ok(0)
 }
 
-fn explain(args: &ExplainArgs, launcher: &Launcher) -> Result<u8> {
-    if !is_first(launcher) {
-        return Ok(0);
+fn explain(what: &Explain, launcher: &Launcher) -> Result<u8> {
+    let (text, code) = match what {
+        Explain::Robots(args) => explain_robots(args)?,
+        Explain::Links(args) => (explain_links(args)?, 0),
+        Explain::Url(args) => match explain_url(args)? {
+            Ok(url) => (url, 0),
+            Err(refused) => (refused, SOME_FAILED),
+        },
+    };
+    if is_first(launcher) {
+        io::stdout().lock().write_all(text.as_bytes())?;
     }
-    match &args.what {
-        Explain::Robots(args) => {
-            let file = robots::explain::read(&args.file)?;
-            let (text, some_denied) =
-                robots::explain::explain(&file, &args.agent, &args.addresses)?;
-            write!(io::stdout().lock(), "{text}")?;
-            Ok(u8::from(some_denied) * SOME_FAILED)
-        }
-    }
+    Ok(code)
+}
+
+fn explain_robots(args: &ExplainRobotsArgs) -> Result<(String, u8)> {
+    let file = robots::explain::read(&args.file)?;
+    let (text, some_denied) = robots::explain::explain(&file, &args.agent, &args.addresses)?;
+    Ok((text, u8::from(some_denied) * SOME_FAILED))
+}
+
+fn explain_links(args: &ExplainLinks) -> Result<String> {
+    let wanted =
+        links::Wanted { resources: args.resources, text: args.long, ..links::Wanted::default() };
+    explain::links(&explain::read(&args.file)?, &args.base, &wanted, args.long)
+}
+
+fn explain_url(args: &ExplainUrl) -> Result<Result<String, String>> {
+    let rules = Rules::default();
+    let drop_query = match (args.keep_query, args.drop_query.is_empty()) {
+        (true, _) => Vec::new(),
+        (false, true) => rules.drop_query,
+        (false, false) => args.drop_query.clone(),
+    };
+    let rules = Rules {
+        drop_query,
+        sort_query: args.sort_query,
+        max_length: args.max_length.unwrap_or(rules.max_length),
+        max_depth: args.max_depth.unwrap_or(rules.max_depth),
+    };
+    explain::url(&args.url, args.base.as_deref(), rules)
 }
 
 /// Help and version are no errors; anything else is told in one line.

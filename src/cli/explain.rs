@@ -8,7 +8,18 @@ use clap::{Args, Subcommand};
 pub(super) const EXPLAIN_EXAMPLES: &str = "\
 Examples:
   rankpool explain robots --file robots.txt https://example.org/a
-  curl -s https://example.org/robots.txt | rankpool explain robots --file - /a /b?c";
+  rankpool explain url ../c --base https://example.org/a/b
+  curl https://example.org/ | rankpool explain links - --base https://example.org/ --long";
+
+const URL_EXAMPLES: &str = "\
+Examples:
+  rankpool explain url 'HTTP://Example.org:80/a/../b?utm_source=x#top' --drop-query @tracking
+  rankpool explain url ../c --base https://example.org/a/b";
+
+const LINKS_EXAMPLES: &str = "\
+Examples:
+  rankpool explain links page.html --base https://example.org/a/b
+  curl https://example.org/ | rankpool explain links - --base https://example.org/ --long";
 
 const ROBOTS_EXAMPLES: &str = "\
 Examples:
@@ -32,6 +43,12 @@ pub enum Explain {
     /// Whether a robots.txt allows addresses, and which of its lines decides
     #[command(after_help = ROBOTS_EXAMPLES)]
     Robots(ExplainRobotsArgs),
+    /// Print the links of a page, one a line
+    #[command(after_help = LINKS_EXAMPLES)]
+    Links(ExplainLinks),
+    /// Print the one spelling of a URL, or why it is refused (exit code 1)
+    #[command(after_help = URL_EXAMPLES)]
+    Url(ExplainUrl),
 }
 
 /// `rankpool explain robots`.
@@ -46,4 +63,48 @@ pub struct ExplainRobotsArgs {
     /// Addresses, or only their paths and queries
     #[arg(value_name = "URL", required = true)]
     pub addresses: Vec<String>,
+}
+
+/// `rankpool explain links`.
+#[derive(Clone, Debug, Args)]
+pub struct ExplainLinks {
+    /// The page (HTML), - for standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Where the page is from: what its links are relative to
+    #[arg(long, value_name = "URL")]
+    pub base: String,
+    /// Also print what the page is made of: images, scripts, style sheets
+    #[arg(long)]
+    pub resources: bool,
+    /// Print each link's kind, whether it may be followed, and its text behind it
+    #[arg(long)]
+    pub long: bool,
+}
+
+/// `rankpool explain url`.
+#[derive(Clone, Debug, Args)]
+pub struct ExplainUrl {
+    /// The URL
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// What it is relative to
+    #[arg(long, value_name = "URL")]
+    pub base: Option<String>,
+    /// Drop this parameter of the query: NAME, NAME*, @session (the default) or @tracking; may be
+    /// repeated
+    #[arg(long, value_name = "NAME")]
+    pub drop_query: Vec<String>,
+    /// Drop no parameter of the query
+    #[arg(long, conflicts_with = "drop_query")]
+    pub keep_query: bool,
+    /// Sort the query's parameters
+    #[arg(long)]
+    pub sort_query: bool,
+    /// The longest URL, in bytes; default: 2048
+    #[arg(long, value_name = "N")]
+    pub max_length: Option<usize>,
+    /// The most segments of a path; default: 20
+    #[arg(long, value_name = "N")]
+    pub max_depth: Option<usize>,
 }

@@ -6,10 +6,12 @@
 //! **Invariant:** nothing here knows of tasks, jobs or ranks; no input of a server makes it
 //! panic, or hold more than a fixed multiple of the body limit.
 
+pub mod address;
 pub mod charset;
 pub mod coding;
 mod dns;
 pub mod edges;
+pub mod explain;
 pub mod http;
 mod later;
 pub mod links;
@@ -17,9 +19,12 @@ pub mod mime;
 pub mod private;
 pub mod robots;
 pub mod roots;
+pub mod scope;
 mod shards;
+pub mod simhash;
 pub mod sitemap;
 mod trail;
+pub mod trap;
 pub mod warc;
 
 use std::fmt;

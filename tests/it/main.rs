@@ -18,6 +18,8 @@ mod discover;
 mod netns;
 // One HTTP exchange, and whom nothing is said to.
 mod exchange;
+// `rankpool explain`.
+mod explain;
 // The kind `fetch` against servers on loopback.
 mod fetch;
 mod site;

@@ -88,7 +88,7 @@ impl Reader {
         for found in links::scan(html, page) {
             match found {
                 Found::Title(text) => title = Some(text),
-                Found::Link(link) if urls.len() < self.links => urls.push(link.url.into()),
+                Found::Link(url) if urls.len() < self.links => urls.push(url.into()),
                 Found::Link(_) => {}
             }
             if title.is_some() && urls.len() >= self.links {

@@ -1,0 +1,38 @@
+//! What a page says about itself and where it leads, in the order of the document.
+//!
+//! Found with a tokenizer that follows the HTML standard: entities are decoded, and neither
+//! comments nor scripts, styles, titles, text areas or attributes yield links. There is no tree
+//! and no backtracking, so the time is linear in the page's length. `<noscript>` is read as a
+//! browser without scripts reads it, and `<svg>` and `<math>` as what they are.
+//!
+//! Two readers share the tokenizer: [`scan`] yields titles and links one at a time, for those who
+//! stop early; [`page`] reads all that a crawler needs.
+//!
+//! **Invariant:** pure; but for what is given back, what is kept at a time is one tag and one
+//! bounded text.
+
+mod foreign;
+mod meta;
+mod page;
+mod reader;
+mod scan;
+mod srcset;
+mod tags;
+mod text;
+
+use url::Url;
+
+pub use meta::{MetaRobots, Refresh};
+pub use page::{Link, LinkKind, Page, Wanted, page};
+pub use scan::{Found, Scan, scan};
+
+/// Longer addresses are junk; without a bound, a long base would multiply with every link.
+const MAX_URL: usize = 16 << 10;
+
+/// Characters of a title that are kept.
+const MAX_TITLE: usize = 1000;
+
+fn without_fragment(mut url: Url) -> Url {
+    url.set_fragment(None);
+    url
+}

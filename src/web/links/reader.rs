@@ -1,0 +1,342 @@
+//! Puts a [`Page`] together from its tags and texts.
+
+use rustc_hash::FxHashSet;
+use url::Url;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::meta::{self, MetaRobots, Refresh};
+use super::page::{Link, LinkKind, Page, Wanted};
+use super::srcset;
+use super::tags::{Attribute, Attributes, Hear, Tag};
+use super::text::Collapsed;
+use super::{MAX_TITLE, MAX_URL, without_fragment};
+use crate::web::simhash::Simhash;
+
+/// Characters of a link's text that are kept.
+const MAX_TEXT: usize = 200;
+
+/// How reading ends.
+pub(super) enum End {
+    /// With the page.
+    Page(Box<Page>),
+    /// Early: a base stands behind links that are relative to it.
+    LateBase(Url),
+}
+
+/// Reads one page.
+pub(super) struct Reader<'w> {
+    wanted: &'w Wanted,
+    /// The page's address.
+    url: Url,
+    base: Option<Url>,
+    /// Whether an address has been resolved.
+    is_resolving: bool,
+    title: Option<Collapsed>,
+    is_in_title: bool,
+    canonical: Option<Url>,
+    robots: MetaRobots,
+    refresh: Option<Refresh>,
+    links: Vec<Link>,
+    n_dropped: usize,
+    /// XXH3-64 of what each link says: its address as written, its kind, whether to follow it.
+    seen: FxHashSet<u64>,
+    /// The text of the link at this index, while in it.
+    text: Option<(usize, Collapsed)>,
+    simhash: Option<Simhash>,
+}
+
+impl<'w> Reader<'w> {
+    pub(super) fn new(url: &Url, wanted: &'w Wanted) -> Self {
+        Self {
+            wanted,
+            url: without_fragment(url.clone()),
+            base: None,
+            is_resolving: false,
+            title: None,
+            is_in_title: false,
+            canonical: None,
+            robots: MetaRobots::default(),
+            refresh: None,
+            links: Vec::new(),
+            n_dropped: 0,
+            seen: FxHashSet::default(),
+            text: None,
+            simhash: wanted.simhash.then(Simhash::default),
+        }
+    }
+
+    /// One for a page whose base is known.
+    pub(super) fn with_base(url: &Url, wanted: &'w Wanted, base: Url) -> Self {
+        Self { base: Some(base), ..Self::new(url, wanted) }
+    }
+
+    pub(super) fn max_attribute(&self) -> usize {
+        self.wanted.max_attribute
+    }
+
+    /// The first `<base>` with a `href` counts, even where that is no address (HTML standard,
+    /// 4.2.3).
+    fn set_base(&mut self, href: &str) -> Option<End> {
+        if self.base.is_some() {
+            return None;
+        }
+        let is_base = |url: &Url| {
+            !matches!(url.scheme(), "javascript" | "data") && url.as_str().len() <= MAX_URL
+        };
+        let base = self.url.join(href).ok().filter(is_base);
+        let base = without_fragment(base.unwrap_or_else(|| self.url.clone()));
+        if self.is_resolving && base != self.url {
+            return Some(End::LateBase(base));
+        }
+        self.base = Some(base);
+        None
+    }
+
+    /// The address that `href` means, where it can be fetched and is not on this very page.
+    fn resolve(&mut self, href: &str) -> Option<Url> {
+        self.is_resolving = true;
+        let (address, is_inner) = match href.split_once('#') {
+            Some((address, _)) => (address, true),
+            None => (href, href.trim_ascii().is_empty()),
+        };
+        let base = self.base.as_ref().unwrap_or(&self.url);
+        let url = without_fragment(base.join(address).ok()?);
+        if !matches!(url.scheme(), "http" | "https") || is_inner && url == self.url {
+            return None;
+        }
+        if url.as_str().len() > MAX_URL {
+            self.n_dropped += 1;
+            return None;
+        }
+        Some(url)
+    }
+
+    /// Takes a link; whether it is new.
+    fn link(&mut self, href: &str, kind: LinkKind, nofollow: bool) -> bool {
+        let address = href.split('#').next().unwrap_or(href);
+        let seed = 2 * kind as u64 + u64::from(nofollow);
+        let hash = xxh3_64_with_seed(address.as_bytes(), seed);
+        if self.seen.contains(&hash) {
+            return false;
+        }
+        let Some(url) = self.resolve(href) else { return false };
+        self.keep(url, kind, nofollow, hash)
+    }
+
+    fn keep(&mut self, url: Url, kind: LinkKind, nofollow: bool, hash: u64) -> bool {
+        if self.links.len() >= self.wanted.max_links {
+            self.n_dropped += 1;
+            return false;
+        }
+        self.seen.insert(hash);
+        self.links.push(Link { url, kind, nofollow, text: None });
+        true
+    }
+
+    fn anchor(&mut self, attributes: &Attributes) {
+        let href = attributes.get(Attribute::Href).or(attributes.get(Attribute::XlinkHref));
+        let rel = attributes.get(Attribute::Rel).unwrap_or("");
+        if let Some(href) = href
+            && self.link(href, LinkKind::Anchor, is_nofollow(rel))
+            && self.wanted.text
+        {
+            self.text = Some((self.links.len() - 1, Collapsed::new(MAX_TEXT)));
+        }
+    }
+
+    fn relation(&mut self, attributes: &Attributes) {
+        let (Some(href), Some(rel)) =
+            (attributes.get(Attribute::Href), attributes.get(Attribute::Rel))
+        else {
+            return;
+        };
+        let has = |name: &str| rel.split_ascii_whitespace().any(|r| r.eq_ignore_ascii_case(name));
+        let kind = match () {
+            () if has("canonical") => {
+                if self.canonical.is_none() {
+                    self.canonical = self.canonical(href);
+                }
+                LinkKind::Canonical
+            }
+            () if has("next") => LinkKind::Next,
+            () if has("prev") || has("previous") => LinkKind::Prev,
+            () if has("alternate") && !has("stylesheet") => LinkKind::Alternate,
+            () if RESOURCES.iter().any(|name| has(name)) => return self.resource(href),
+            () => return,
+        };
+        self.link(href, kind, is_nofollow(rel));
+    }
+
+    /// A canonical address may well be the page's own.
+    fn canonical(&mut self, href: &str) -> Option<Url> {
+        self.is_resolving = true;
+        let url = without_fragment(self.base.as_ref().unwrap_or(&self.url).join(href).ok()?);
+        (matches!(url.scheme(), "http" | "https") && url.as_str().len() <= MAX_URL).then_some(url)
+    }
+
+    fn meta(&mut self, attributes: &Attributes) {
+        let Some(content) = attributes.get(Attribute::Content) else { return };
+        let is = |attribute, name: &str| {
+            attributes.get(attribute).is_some_and(|value| value.trim().eq_ignore_ascii_case(name))
+        };
+        if is(Attribute::Name, "robots") || is(Attribute::Name, &self.wanted.agent) {
+            self.robots = self.robots | MetaRobots::parse(content);
+        }
+        if is(Attribute::HttpEquiv, "refresh")
+            && self.refresh.is_none()
+            && let Some((seconds, address)) = meta::refresh(content)
+        {
+            self.refresh = self.refresh(seconds, address);
+        }
+    }
+
+    fn refresh(&mut self, seconds: u32, address: Option<&str>) -> Option<Refresh> {
+        let Some(address) = address else {
+            return Some(Refresh { seconds, url: self.url.clone() });
+        };
+        self.link(address, LinkKind::Refresh, false);
+        Some(Refresh { seconds, url: self.canonical(address)? })
+    }
+
+    fn resource(&mut self, address: &str) {
+        if self.wanted.resources {
+            self.link(address, LinkKind::Resource, false);
+        }
+    }
+
+    fn resources(&mut self, attributes: &Attributes) {
+        for attribute in [Attribute::Src, Attribute::Data, Attribute::Poster] {
+            if let Some(address) = attributes.get(attribute) {
+                self.resource(address);
+            }
+        }
+        if let Some(srcset) = attributes.get(Attribute::Srcset) {
+            srcset::addresses(srcset).for_each(|address| self.resource(address));
+        }
+    }
+
+    fn end_text(&mut self) {
+        if let Some((idx, text)) = self.text.take() {
+            self.links[idx].text = Some(text.finish()).filter(|text| !text.is_empty());
+        }
+    }
+}
+
+/// Relations of a `<link>` to what its page is made of.
+const RESOURCES: &[&str] =
+    &["stylesheet", "icon", "apple-touch-icon", "manifest", "preload", "modulepreload", "prefetch"];
+
+fn is_nofollow(rel: &str) -> bool {
+    let asks = |word: &str| {
+        ["nofollow", "ugc", "sponsored"].iter().any(|name| word.eq_ignore_ascii_case(name))
+    };
+    rel.split_ascii_whitespace().any(asks)
+}
+
+impl Hear for Reader<'_> {
+    type Found = End;
+
+    fn wants(&self, tag: Tag) -> bool {
+        match tag {
+            Tag::A
+            | Tag::Area
+            | Tag::Base
+            | Tag::Frame
+            | Tag::Iframe
+            | Tag::Link
+            | Tag::Meta
+            | Tag::Title => true,
+            Tag::Audio
+            | Tag::Embed
+            | Tag::Img
+            | Tag::Input
+            | Tag::Object
+            | Tag::Script
+            | Tag::Source
+            | Tag::Track
+            | Tag::Video => self.wanted.resources,
+            Tag::Noembed
+            | Tag::Noframes
+            | Tag::Plaintext
+            | Tag::Style
+            | Tag::Textarea
+            | Tag::Xmp => false,
+        }
+    }
+
+    fn start(&mut self, tag: Tag, attributes: &Attributes) -> Option<End> {
+        self.n_dropped += usize::from(attributes.has_too_long);
+        match tag {
+            Tag::A | Tag::Area => {
+                self.end_text();
+                self.anchor(attributes);
+                if tag == Tag::Area {
+                    self.end_text();
+                }
+            }
+            Tag::Base => return self.set_base(attributes.get(Attribute::Href)?),
+            Tag::Link => self.relation(attributes),
+            Tag::Meta => self.meta(attributes),
+            Tag::Title => {
+                if self.title.is_none() {
+                    self.title = Some(Collapsed::new(MAX_TITLE));
+                    self.is_in_title = true;
+                }
+            }
+            Tag::Frame | Tag::Iframe => {
+                self.link(attributes.get(Attribute::Src)?, LinkKind::Frame, false);
+            }
+            _ => self.resources(attributes),
+        }
+        None
+    }
+
+    fn end(&mut self, tag: Tag) -> Option<End> {
+        match tag {
+            Tag::A => self.end_text(),
+            Tag::Title => self.is_in_title = false,
+            _ => {}
+        }
+        None
+    }
+
+    #[inline]
+    fn text(&mut self, text: &[u8], inside: Option<Tag>) {
+        if inside.is_some() {
+            if self.is_in_title
+                && inside == Some(Tag::Title)
+                && let Some(title) = &mut self.title
+            {
+                title.push(text);
+            }
+            return;
+        }
+        if let Some((_, link)) = &mut self.text {
+            link.push(text);
+        }
+        if let Some(simhash) = &mut self.simhash {
+            simhash.push(text);
+        }
+    }
+
+    #[inline]
+    fn any_tag(&mut self) {
+        if let Some(simhash) = &mut self.simhash {
+            simhash.end_word();
+        }
+    }
+
+    fn finish(&mut self) -> Option<End> {
+        self.end_text();
+        Some(End::Page(Box::new(Page {
+            title: self.title.take().map(Collapsed::finish),
+            base: self.base.clone().unwrap_or_else(|| self.url.clone()),
+            canonical: self.canonical.take(),
+            robots: self.robots,
+            refresh: self.refresh.take(),
+            links: std::mem::take(&mut self.links),
+            n_links_dropped: self.n_dropped,
+            simhash: self.simhash.take().and_then(Simhash::finish),
+        })))
+    }
+}

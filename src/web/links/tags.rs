@@ -1,0 +1,392 @@
+//! From the tokenizer's calls to tags with the attributes that somebody wants, and to texts.
+//!
+//! The work is done while the tokenizer runs, on borrowed slices: nothing is allocated for a tag
+//! or text that nobody asks for.
+
+use html5gum::{Emitter, Error, State};
+
+use super::foreign::Foreign;
+
+/// What is done with a page.
+pub(super) trait Hear {
+    /// What one tag or text may give.
+    type Found;
+
+    /// Whether the attributes of these tags are wanted; [`Self::start`] is called for no others.
+    fn wants(&self, tag: Tag) -> bool;
+
+    /// A start tag that is wanted, with its attributes.
+    fn start(&mut self, tag: Tag, attributes: &Attributes) -> Option<Self::Found>;
+
+    /// An end tag that is in [`Tag`].
+    fn end(&mut self, tag: Tag) -> Option<Self::Found>;
+
+    /// A piece of text; `inside`: of the element whose text is no HTML.
+    fn text(&mut self, text: &[u8], inside: Option<Tag>);
+
+    /// Any tag ends a word, wanted or not.
+    #[inline]
+    fn any_tag(&mut self) {}
+
+    /// The page is over.
+    fn finish(&mut self) -> Option<Self::Found>;
+}
+
+macro_rules! names {
+    ($(#[$doc:meta])* $name:ident { $($variant:ident $text:literal),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum $name { $($variant),* }
+
+        impl $name {
+            #[inline]
+            fn of(name: &[u8]) -> Option<Self> {
+                $(if name == $text.as_bytes() {
+                    return Some(Self::$variant);
+                })*
+                None
+            }
+        }
+    };
+}
+
+names! {
+    /// The tags that mean something here.
+    Tag {
+        A "a", Area "area", Audio "audio", Base "base", Embed "embed", Frame "frame",
+        Iframe "iframe", Img "img", Input "input", Link "link", Meta "meta",
+        Noembed "noembed", Noframes "noframes", Object "object", Plaintext "plaintext",
+        Script "script", Source "source", Style "style", Textarea "textarea",
+        Title "title", Track "track", Video "video", Xmp "xmp",
+    }
+}
+
+names! {
+    /// The attributes that mean something here.
+    Attribute {
+        Content "content", Data "data", Href "href", HttpEquiv "http-equiv",
+        ImageSrcset "imagesrcset", Name "name", Poster "poster", Rel "rel", Src "src",
+        Srcset "srcset", Type "type", XlinkHref "xlink:href",
+    }
+}
+
+const N_ATTRIBUTES: usize = Attribute::XlinkHref as usize + 1;
+
+impl Tag {
+    /// How the tokenizer must read what follows the start tag (HTML standard, 13.2.6.4, with
+    /// scripting off).
+    fn state_after(self) -> Option<State> {
+        match self {
+            Self::Title | Self::Textarea => Some(State::RcData),
+            Self::Style | Self::Xmp | Self::Iframe | Self::Noembed | Self::Noframes => {
+                Some(State::RawText)
+            }
+            Self::Script => Some(State::ScriptData),
+            Self::Plaintext => Some(State::PlainText),
+            _ => None,
+        }
+    }
+}
+
+/// The attributes of one tag.
+#[derive(Debug, Default)]
+pub(super) struct Attributes {
+    values: Vec<u8>,
+    /// Where in `values` each is.
+    slots: [Option<(usize, usize)>; N_ATTRIBUTES],
+    /// Which the tag has had, as bits: of those of one name the first counts.
+    had: u16,
+    max_length: usize,
+    /// Whether one was longer than `max_length`, and is left out.
+    pub(super) has_too_long: bool,
+}
+
+impl Attributes {
+    /// The value of an attribute, entities decoded, if the tag has it.
+    pub(super) fn get(&self, attribute: Attribute) -> Option<&str> {
+        let (start, end) = self.slots[attribute as usize]?;
+        std::str::from_utf8(&self.values[start..end]).ok()
+    }
+
+    fn clear(&mut self) {
+        self.values.clear();
+        self.slots = [None; N_ATTRIBUTES];
+        self.had = 0;
+        self.has_too_long = false;
+    }
+
+    /// Begins one, if the tag has not had it.
+    fn begin(&mut self, name: &[u8]) -> Option<Attribute> {
+        let attribute = Attribute::of(name).filter(|&one| self.had & 1 << one as u16 == 0)?;
+        self.had |= 1 << attribute as u16;
+        self.slots[attribute as usize] = Some((self.values.len(), self.values.len()));
+        Some(attribute)
+    }
+
+    fn push(&mut self, attribute: Attribute, value: &[u8]) {
+        let Some((start, end)) = &mut self.slots[attribute as usize] else { return };
+        if *end - *start + value.len() > self.max_length {
+            self.has_too_long = true;
+            self.slots[attribute as usize] = None;
+            return;
+        }
+        self.values.extend_from_slice(value);
+        *end += value.len();
+    }
+}
+
+/// A name, as far as it can be one that is known.
+#[derive(Debug, Default)]
+struct Name {
+    bytes: [u8; 16],
+    length: usize,
+}
+
+impl Name {
+    #[inline]
+    fn push(&mut self, piece: &[u8]) {
+        let end = self.length + piece.len();
+        if let Some(room) = self.bytes.get_mut(self.length..end) {
+            room.copy_from_slice(piece);
+        }
+        self.length = end;
+    }
+
+    /// Empty where it is longer than any that is known.
+    #[inline]
+    fn get(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or(&[])
+    }
+
+    #[inline]
+    fn clear(&mut self) {
+        self.length = 0;
+    }
+}
+
+/// Where in an attribute of a wanted tag the tokenizer is.
+#[derive(Clone, Copy, Debug)]
+enum Reading {
+    /// In none.
+    Nothing,
+    /// In its name.
+    Name,
+    /// In its value; `None`: one that does not count.
+    Value(Option<Attribute>),
+}
+
+/// Collects tags for a [`Hear`].
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "what the tokenizer has said so far")]
+pub(super) struct Tags<H: Hear> {
+    pub(super) hear: H,
+    found: Option<H::Found>,
+    name: Name,
+    last_start: Name,
+    is_end: bool,
+    is_empty: bool,
+    /// Of the start tag, once its name is complete.
+    tag: Option<Tag>,
+    is_named: bool,
+    is_wanted: bool,
+    attributes: Attributes,
+    attribute_name: Name,
+    attribute: Reading,
+    foreign: Foreign,
+    /// The element whose text is no HTML, while in it.
+    inside: Option<Tag>,
+}
+
+impl<H: Hear> Tags<H> {
+    /// For `hear`; attributes longer than `max_length` bytes are left out.
+    pub(super) fn new(hear: H, max_length: usize) -> Self {
+        Self {
+            hear,
+            found: None,
+            name: Name::default(),
+            last_start: Name::default(),
+            is_end: false,
+            is_empty: false,
+            tag: None,
+            is_named: false,
+            is_wanted: false,
+            attributes: Attributes { max_length, ..Attributes::default() },
+            attribute_name: Name::default(),
+            attribute: Reading::Nothing,
+            foreign: Foreign::default(),
+            inside: None,
+        }
+    }
+
+    fn init_tag(&mut self, is_end: bool) {
+        self.name.clear();
+        self.is_end = is_end;
+        self.is_empty = false;
+        self.tag = None;
+        self.is_named = false;
+        self.is_wanted = false;
+        self.attribute = Reading::Nothing;
+    }
+
+    /// The name is complete.
+    fn end_name(&mut self) {
+        if !self.is_named {
+            self.is_named = true;
+            self.tag = Tag::of(self.name.get());
+            self.is_wanted = !self.is_end && self.tag.is_some_and(|tag| self.hear.wants(tag));
+            if self.is_wanted {
+                self.attributes.clear();
+            }
+        }
+    }
+
+    /// The attribute's name is complete, if there is one.
+    #[inline]
+    fn begin_value(&mut self) -> Option<Attribute> {
+        match self.attribute {
+            Reading::Nothing => None,
+            Reading::Name => {
+                let attribute = self.attributes.begin(self.attribute_name.get());
+                self.attribute = Reading::Value(attribute);
+                attribute
+            }
+            Reading::Value(attribute) => attribute,
+        }
+    }
+
+    fn emit_start(&mut self) -> Option<State> {
+        std::mem::swap(&mut self.last_start, &mut self.name);
+        let is_foreign = self.foreign.start(self.last_start.get(), self.is_empty);
+        let tag = self.tag?;
+        if self.is_wanted && (!is_foreign || tag == Tag::A) {
+            self.found = self.hear.start(tag, &self.attributes);
+        }
+        if is_foreign {
+            // There these are tokenized like all else, but their text is nothing to read.
+            let is_unread = matches!(tag, Tag::Style | Tag::Script) && !self.is_empty;
+            self.inside = is_unread.then_some(tag);
+            return None;
+        }
+        let state = tag.state_after();
+        self.inside = state.map(|_| tag);
+        state
+    }
+
+    fn emit_end(&mut self) {
+        self.last_start.clear();
+        self.inside = None;
+        self.foreign.end(self.name.get());
+        if let Some(tag) = self.tag {
+            self.found = self.hear.end(tag);
+        }
+    }
+}
+
+impl<H: Hear> Emitter for Tags<H> {
+    type Token = H::Found;
+
+    fn set_last_start_tag(&mut self, name: Option<&[u8]>) {
+        self.last_start.clear();
+        self.last_start.push(name.unwrap_or_default());
+    }
+
+    fn emit_eof(&mut self) {
+        self.found = self.hear.finish();
+    }
+
+    fn emit_error(&mut self, _: Error) {}
+
+    #[inline]
+    fn should_emit_errors(&mut self) -> bool {
+        false
+    }
+
+    #[inline]
+    fn pop_token(&mut self) -> Option<H::Found> {
+        self.found.take()
+    }
+
+    #[inline]
+    fn emit_string(&mut self, text: &[u8]) {
+        self.hear.text(text, self.inside);
+    }
+
+    #[inline]
+    fn init_start_tag(&mut self) {
+        self.init_tag(false);
+    }
+
+    #[inline]
+    fn init_end_tag(&mut self) {
+        self.init_tag(true);
+    }
+
+    fn emit_current_tag(&mut self) -> Option<State> {
+        self.end_name();
+        self.begin_value();
+        self.hear.any_tag();
+        if self.is_end {
+            self.emit_end();
+            return None;
+        }
+        self.emit_start()
+    }
+
+    #[inline]
+    fn set_self_closing(&mut self) {
+        self.is_empty = true;
+    }
+
+    #[inline]
+    fn push_tag_name(&mut self, piece: &[u8]) {
+        self.name.push(piece);
+    }
+
+    #[inline]
+    fn init_attribute(&mut self) {
+        self.end_name();
+        if self.is_wanted {
+            self.begin_value();
+            self.attribute_name.clear();
+            self.attribute = Reading::Name;
+        }
+    }
+
+    #[inline]
+    fn push_attribute_name(&mut self, piece: &[u8]) {
+        if self.is_wanted {
+            self.attribute_name.push(piece);
+        }
+    }
+
+    #[inline]
+    fn push_attribute_value(&mut self, piece: &[u8]) {
+        if self.is_wanted
+            && let Some(attribute) = self.begin_value()
+        {
+            self.attributes.push(attribute, piece);
+        }
+    }
+
+    #[inline]
+    fn current_is_appropriate_end_tag_token(&mut self) -> bool {
+        self.is_end && self.last_start.length > 0 && self.last_start.get() == self.name.get()
+    }
+
+    #[inline]
+    fn adjusted_current_node_present_but_not_in_html_namespace(&mut self) -> bool {
+        self.foreign.is_foreign()
+    }
+
+    fn init_comment(&mut self) {}
+    fn emit_current_comment(&mut self) {}
+    fn push_comment(&mut self, _: &[u8]) {}
+    fn emit_current_doctype(&mut self) {}
+    fn set_force_quirks(&mut self) {}
+    fn push_doctype_name(&mut self, _: &[u8]) {}
+    fn init_doctype(&mut self) {}
+    fn set_doctype_public_identifier(&mut self, _: &[u8]) {}
+    fn set_doctype_system_identifier(&mut self, _: &[u8]) {}
+    fn push_doctype_public_identifier(&mut self, _: &[u8]) {}
+    fn push_doctype_system_identifier(&mut self, _: &[u8]) {}
+}
