@@ -12,6 +12,7 @@ pub mod coding;
 mod dns;
 pub mod edges;
 pub mod explain;
+pub mod frontier;
 pub mod http;
 mod later;
 pub mod links;

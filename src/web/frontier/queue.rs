@@ -1,0 +1,382 @@
+//! A host's queued URLs, nearest to the seeds first, and within one depth in the order in which
+//! they were found; in memory, or in memory and on the disk.
+//!
+//! An entry is its length, the page's number, its parent's number (0: none), its redirects and
+//! the URL behind the host, packed.
+//!
+//! **Invariant:** beyond [`Store`]'s limit entries go to the disk, those of the longest queues
+//! first; what stays are queues too short to be worth a block.
+
+use anyhow::Result;
+
+use super::spill::{Chain, Spill};
+
+/// A queued URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry<'a> {
+    pub(super) page: u64,
+    /// 0: none.
+    pub(super) from: u64,
+    pub(super) hops: u8,
+    /// What follows scheme and authority.
+    pub(super) rest: &'a str,
+}
+
+/// A host's queue.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    /// By depth, the least first.
+    levels: Vec<Level>,
+}
+
+/// The queued URLs of one host and one depth.
+#[derive(Debug)]
+struct Level {
+    depth: u32,
+    /// Bytes of `front` already taken.
+    taken: u32,
+    /// The oldest entries.
+    front: Vec<u8>,
+    /// Those behind them.
+    more: Option<Box<More>>,
+}
+
+#[derive(Debug)]
+struct More {
+    disk: Option<Chain>,
+    /// The newest entries.
+    back: Vec<u8>,
+}
+
+/// What the queues share.
+#[derive(Debug)]
+pub(super) struct Store {
+    spill: Spill,
+    /// Bytes of entries in memory.
+    bytes: usize,
+    limit: usize,
+    /// No use in looking for long queues before this.
+    next_sweep: usize,
+    scratch: Vec<u8>,
+}
+
+impl Store {
+    pub(super) fn new(spill: Spill, limit: usize) -> Self {
+        Self { spill, bytes: 0, limit, next_sweep: limit, scratch: Vec::new() }
+    }
+
+    /// Whether entries are to go to the disk.
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes > self.next_sweep
+    }
+
+    /// Bytes in memory and of the file.
+    pub(super) fn size(&self) -> (usize, u64) {
+        (self.bytes, self.spill.length())
+    }
+
+    /// Spills the longest queues until half of the limit is free, if those worth it are enough.
+    pub(super) fn sweep<T>(
+        &mut self,
+        hosts: &mut [T],
+        queue: impl Fn(&mut T) -> &mut Queue,
+    ) -> Result<()> {
+        let mut by_class = [0; usize::BITS as usize];
+        for host in &mut *hosts {
+            let bytes = queue(host).bytes();
+            by_class[class(bytes)] += bytes;
+        }
+        let (mut least, mut freed) = (by_class.len(), 0);
+        while least > SHORTEST && self.bytes - freed > self.limit / 2 {
+            least -= 1;
+            freed += by_class[least];
+        }
+        for host in hosts {
+            let queue = queue(host);
+            if class(queue.bytes()) >= least {
+                queue.spill(self)?;
+            }
+        }
+        self.next_sweep = self.limit.max(self.bytes + self.limit / 2);
+        Ok(())
+    }
+}
+
+/// Queues of fewer than 2 to the power of this are not worth a block.
+const SHORTEST: usize = 8;
+
+fn class(bytes: usize) -> usize {
+    bytes.checked_ilog2().unwrap_or(0) as usize
+}
+
+impl Queue {
+    /// The depth of the next entry.
+    pub(super) fn depth(&self) -> Option<u32> {
+        self.levels.first().map(|level| level.depth)
+    }
+
+    /// Adds an entry behind those of its depth.
+    pub(super) fn push(&mut self, depth: u32, entry: &Entry<'_>, store: &mut Store) {
+        let place = self.levels.partition_point(|level| level.depth < depth);
+        if self.levels.get(place).is_none_or(|level| level.depth != depth) {
+            self.levels.reserve_exact(1);
+            self.levels.insert(place, Level { depth, taken: 0, front: Vec::new(), more: None });
+        }
+        let level = &mut self.levels[place];
+        let end = match &mut level.more {
+            Some(more) => &mut more.back,
+            None => &mut level.front,
+        };
+        encode(entry, &mut store.scratch);
+        if end.capacity() - end.len() < store.scratch.len() {
+            end.reserve_exact(store.scratch.len().max(end.len() / 4));
+        }
+        end.extend_from_slice(&store.scratch);
+        store.bytes += store.scratch.len();
+    }
+
+    /// Takes the next entry, if there is one of `deepest` or less; `take` gets its depth and
+    /// itself.
+    pub(super) fn pop<T>(
+        &mut self,
+        deepest: u32,
+        store: &mut Store,
+        take: impl FnOnce(u32, &Entry<'_>) -> T,
+    ) -> Result<Option<T>> {
+        let Some(level) = self.levels.first_mut().filter(|level| level.depth <= deepest) else {
+            return Ok(None);
+        };
+        let Reader { entry, length } = Reader::read(&level.front[level.taken as usize..]);
+        let taken = take(level.depth, &entry);
+        level.taken += u32::try_from(length).expect("a URL is no longer");
+        store.bytes -= length;
+        if !level.tidy(store)? {
+            self.levels.remove(0);
+            if self.levels.is_empty() {
+                self.levels = Vec::new();
+            }
+        }
+        Ok(Some(taken))
+    }
+
+    /// Bytes of entries in memory that could go to the disk.
+    fn bytes(&self) -> usize {
+        self.levels.iter().map(Level::bytes).sum()
+    }
+
+    /// Bytes of memory beside itself.
+    pub(super) fn memory(&self) -> usize {
+        let level = |level: &Level| {
+            let more = level.more.as_ref().map_or(0, |more| more.back.capacity() + size_of::<More>());
+            level.front.capacity() + more
+        };
+        self.levels.capacity() * size_of::<Level>() + self.levels.iter().map(level).sum::<usize>()
+    }
+
+    fn spill(&mut self, store: &mut Store) -> Result<()> {
+        self.levels.iter_mut().try_for_each(|level| level.spill(store))
+    }
+}
+
+impl Level {
+    fn bytes(&self) -> usize {
+        let back = self.more.as_ref().map_or(0, |more| more.back.len());
+        self.front.len() - self.taken as usize + back
+    }
+
+    /// Makes the next entry stand at the front; whether there is one.
+    fn tidy(&mut self, store: &mut Store) -> Result<bool> {
+        if (self.taken as usize) < self.front.len() {
+            if self.taken as usize > self.front.len() / 2 {
+                self.front.drain(..self.taken as usize);
+                self.front.shrink_to(self.front.len() * 2);
+                self.taken = 0;
+            }
+            return Ok(true);
+        }
+        self.taken = 0;
+        self.front.clear();
+        let Some(more) = &mut self.more else { return Ok(false) };
+        if let Some(chain) = more.disk {
+            more.disk = store.spill.take(chain, &mut self.front)?;
+            store.bytes += self.front.len();
+        } else {
+            self.front = std::mem::take(&mut more.back);
+            self.more = None;
+        }
+        Ok(!self.front.is_empty())
+    }
+
+    /// Moves all but the next entry to the disk.
+    fn spill(&mut self, store: &mut Store) -> Result<()> {
+        let next = Reader::read(&self.front[self.taken as usize..]).length;
+        let keep = self.taken as usize + next;
+        let more = self.more.get_or_insert_with(|| Box::new(More { disk: None, back: Vec::new() }));
+        let rest = &self.front[keep..];
+        if !rest.is_empty() {
+            more.disk = Some(store.spill.prepend(more.disk, rest, Lengths(rest))?);
+            store.bytes -= rest.len();
+        }
+        if !more.back.is_empty() {
+            let back = std::mem::take(&mut more.back);
+            more.disk = Some(store.spill.append(more.disk, &back, Lengths(&back))?);
+            store.bytes -= back.len();
+        }
+        self.front.truncate(keep);
+        self.front.drain(..self.taken as usize);
+        self.front.shrink_to_fit();
+        self.taken = 0;
+        if more.disk.is_none() {
+            self.more = None;
+        }
+        Ok(())
+    }
+}
+
+fn encode(entry: &Entry<'_>, bytes: &mut Vec<u8>) {
+    bytes.clear();
+    // The length comes first and is known last: it takes the two bytes that most need.
+    bytes.extend_from_slice(&[0; 2]);
+    put_varint(bytes, entry.page);
+    put_varint(bytes, if entry.from == 0 { 0 } else { entry.page - entry.from });
+    bytes.push(entry.hops);
+    bytes.extend_from_slice(entry.rest.as_bytes());
+    let length = bytes.len() - 2;
+    if let Some(short) = u16::try_from(length).ok().filter(|&short| short < LONG) {
+        bytes[..2].copy_from_slice(&short.to_le_bytes());
+    } else {
+        let long = u32::try_from(length).expect("a URL is no longer").to_le_bytes();
+        bytes.splice(..2, LONG.to_le_bytes().into_iter().chain(long));
+    }
+}
+
+/// In the place of a short length: a long one follows.
+const LONG: u16 = u16::MAX;
+
+struct Reader<'a> {
+    entry: Entry<'a>,
+    /// Bytes of the whole entry.
+    length: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn read(bytes: &'a [u8]) -> Self {
+        let (start, end) = bounds(bytes);
+        let mut body = &bytes[start..end];
+        let page = take_varint(&mut body);
+        let back = take_varint(&mut body);
+        let from = if back == 0 { 0 } else { page - back };
+        let (&hops, rest) = body.split_first().expect("every entry has it");
+        let rest = std::str::from_utf8(rest).expect("a URL was put in");
+        Self { entry: Entry { page, from, hops, rest }, length: end }
+    }
+}
+
+/// Where the first entry's body starts and ends.
+fn bounds(bytes: &[u8]) -> (usize, usize) {
+    let short = u16::from_le_bytes([bytes[0], bytes[1]]);
+    if short < LONG {
+        return (2, 2 + usize::from(short));
+    }
+    let long = u32::from_le_bytes([bytes[2], bytes[3], bytes[4], bytes[5]]);
+    (6, 6 + long as usize)
+}
+
+/// The lengths of whole entries.
+struct Lengths<'a>(&'a [u8]);
+
+impl Iterator for Lengths<'_> {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let (_, end) = bounds(self.0);
+        self.0 = &self.0[end..];
+        Some(end)
+    }
+}
+
+/// Seven bits a byte, the low ones first.
+fn put_varint(bytes: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        bytes.push(u8::try_from(number & 0x7f).expect("seven bits") | 0x80);
+        number >>= 7;
+    }
+    bytes.push(u8::try_from(number).expect("seven bits"));
+}
+
+fn take_varint(bytes: &mut &[u8]) -> u64 {
+    let (mut number, mut shift) = (0, 0);
+    loop {
+        let (&byte, rest) = bytes.split_first().expect("every entry is whole");
+        *bytes = rest;
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return number;
+        }
+        shift += 7;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+
+    use super::super::spill;
+    use super::*;
+
+    fn store(limit: usize) -> Store {
+        Store::new(Spill::new(&spill::unused_path()), limit)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Against queues that are nothing but queues.
+        #[test]
+        fn entries_come_back_in_order(
+            limit in prop_oneof![Just(0_usize), 0..20_000_usize],
+            steps in prop::collection::vec((0..4_usize, 0..3_u32, 0..400_usize, any::<bool>()), 1..1500),
+        ) {
+            let mut store = store(limit);
+            let mut queues: Vec<Queue> = (0..4).map(|_| Queue::default()).collect();
+            let mut models = vec![BTreeMap::<u32, VecDeque<(u64, String)>>::new(); 4];
+            let mut page = 0;
+            let drain = (0..4).flat_map(|at| std::iter::repeat_n((at, 0, 0, false), steps.len()));
+            for (at, depth, length, is_push) in steps.iter().copied().chain(drain) {
+                if is_push {
+                    page += 1;
+                    let rest = format!("/{}", "x".repeat(length * (1 + usize::from(length == 7) * 10_000)));
+                    let entry = Entry { page, from: page / 2, hops: 3, rest: &rest };
+                    queues[at].push(depth, &entry, &mut store);
+                    models[at].entry(depth).or_default().push_back((page, rest));
+                } else {
+                    let got = queues[at].pop(u32::MAX, &mut store, |depth, entry| {
+                        assert_eq!((entry.from, entry.hops), (entry.page / 2, 3));
+                        (depth, entry.page, entry.rest.to_owned())
+                    });
+                    let level = models[at].first_entry().map(|mut level| {
+                        let (page, rest) = level.get_mut().pop_front().unwrap();
+                        let depth = *level.key();
+                        if level.get().is_empty() {
+                            level.remove();
+                        }
+                        (depth, page, rest)
+                    });
+                    prop_assert_eq!(got.unwrap(), level);
+                }
+                if store.is_full() {
+                    store.sweep(&mut queues, |queue| queue).unwrap();
+                }
+                let bytes: usize = queues.iter().map(Queue::bytes).sum();
+                prop_assert_eq!(bytes, store.bytes);
+            }
+            prop_assert_eq!(store.size(), (0, 0));
+        }
+    }
+}
