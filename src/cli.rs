@@ -16,16 +16,19 @@ use crate::policy::{Fsync, MaxFailures};
 use crate::schedule::Schedule;
 use crate::units;
 
+mod crawl;
 mod discover;
 mod explain;
 mod fetch;
 mod launch;
 
+pub use crawl::CrawlArgs;
 pub use discover::{AnnounceArgs, DiscoverArgs, HostfileFormat, NetworkOptions};
 pub use explain::{Explain, ExplainArgs, ExplainLinks, ExplainRobotsArgs, ExplainUrl};
 pub use fetch::FetchArgs;
 pub use launch::{LaunchArgs, TetherArgs};
 
+use crawl::CRAWL_EXAMPLES;
 use discover::{ANNOUNCE_EXAMPLES, DISCOVER_EXAMPLES};
 use explain::EXPLAIN_EXAMPLES;
 use fetch::FETCH_EXAMPLES;
@@ -93,6 +96,9 @@ pub enum Command {
     /// Fetch web pages
     #[command(after_help = FETCH_EXAMPLES)]
     Fetch(FetchArgs),
+    /// Follow links from web pages, politely, over all ranks
+    #[command(after_help = CRAWL_EXAMPLES)]
+    Crawl(Box<CrawlArgs>),
     /// Show the ranks, their machines and what they have
     #[command(after_help = INFO_EXAMPLES)]
     Info(InfoArgs),

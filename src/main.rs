@@ -100,7 +100,9 @@ fn run(command: &Command, rank: &ThisRank) -> Result<u8> {
     let launcher = &rank.launcher;
     match command {
         Command::Check(args) => check(args, launcher),
-        Command::Run(_) | Command::Fib(_) | Command::Fetch(_) => start(command, rank),
+        Command::Run(_) | Command::Fib(_) | Command::Fetch(_) | Command::Crawl(_) => {
+            start(command, rank)
+        }
         Command::Info(args) => info(launcher, *args),
         Command::Explain(args) => explain(&args.what, launcher),
         Command::Launch(args) => launch(args, launcher),
@@ -116,7 +118,8 @@ fn job(command: &Command) -> Result<JobSpec> {
         Command::Run(args) => JobSpec::from_file(&args.job, &args.overrides),
         Command::Fib(args) => JobSpec::from_fib(args),
         Command::Fetch(args) => JobSpec::from_fetch(args),
-        _ => bail!("`launch` starts `run`, `fib`, `fetch` or `info`"),
+        Command::Crawl(args) => JobSpec::from_crawl(args),
+        _ => bail!("`launch` starts `run`, `fib`, `fetch`, `crawl` or `info`"),
     }
 }
 

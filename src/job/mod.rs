@@ -20,7 +20,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use serde::Serialize;
 use toml::{Table, Value};
 
-use crate::cli::{FetchArgs, FibArgs, Overrides, RunOptions};
+use crate::cli::{CrawlArgs, FetchArgs, FibArgs, Overrides, RunOptions};
 use crate::task::items::SeenByContent;
 use crate::task::{KINDS, Kind, Plan, PlanContext};
 use crate::units;
@@ -81,6 +81,14 @@ impl JobSpec {
         Self::one_liner(KINDS, "fetch", tables::fetch(args), &args.run)
     }
 
+    /// The job of `rankpool crawl`: its results go to a file, so that it can be gone on with.
+    pub fn from_crawl(args: &CrawlArgs) -> Result<Self> {
+        let results = Output::File(PathBuf::from("crawl.results.jsonl"));
+        let folder = Path::new("");
+        let settings = Settings::merge(&args.run, &JobFile::default(), folder, results)?;
+        Self::one_table(KINDS, "crawl", tables::crawl(args), settings)
+    }
+
     fn from_file_of(kinds: &Kinds, path: &Path, overrides: &Overrides) -> Result<Self> {
         let mut written = JobFile::read(path)?;
         let place = path.display();
@@ -100,7 +108,11 @@ impl JobSpec {
     fn one_liner(kinds: &Kinds, name: &str, table: Table, options: &RunOptions) -> Result<Self> {
         let folder = Path::new("");
         let settings = Settings::merge(options, &JobFile::default(), folder, Output::Lines)?;
-        let tables = vec![table];
+        Self::one_table(kinds, name, table, settings)
+    }
+
+    fn one_table(kinds: &Kinds, name: &str, table: Table, settings: Settings) -> Result<Self> {
+        let (folder, tables) = (Path::new(""), vec![table]);
         let kinds = kinds_of(kinds, &tables, |_| String::new())?;
         let tables = plan(&kinds, tables, folder, |_| String::new())?;
         Ok(Self { name: name.to_owned(), settings, tables })
@@ -211,6 +223,7 @@ fn plan(
         anchor(&mut table.plan.resolved, folder)?;
     }
     check_standard_input(&planned)?;
+    check_only_once(&planned)?;
     Ok(planned)
 }
 
@@ -219,6 +232,18 @@ fn check_standard_input(tables: &[TableSpec]) -> Result<()> {
     let reads = |table: &&TableSpec| table.read_files().any(|path| path == "-");
     if tables.iter().filter(reads).count() > 1 {
         bail!("two tables read standard input (`-`); give one of them a file");
+    }
+    Ok(())
+}
+
+/// Some kinds' tables must not stand beside another of theirs.
+fn check_only_once(tables: &[TableSpec]) -> Result<()> {
+    for (idx, table) in tables.iter().enumerate() {
+        let name = table.kind.name();
+        let before = tables[..idx].iter().any(|before| before.kind.name() == name);
+        if let Some(reason) = table.kind.only_once().filter(|_| before) {
+            bail!("[[task]] {} is a second `{name}`: {reason}", idx + 1);
+        }
     }
     Ok(())
 }

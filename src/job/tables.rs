@@ -1,13 +1,13 @@
 //! `[[task]]` tables that the command line writes: those of `rankpool fib` and `rankpool
 //! fetch`, and single keys that replace what a job file says.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use toml::{Table, Value};
 
 use super::{file, settings};
-use crate::cli::{FetchArgs, FibArgs, FibonacciOptions, TableOptions};
+use crate::cli::{CrawlArgs, FetchArgs, FibArgs, FibonacciOptions, TableOptions};
 
 /// The one table of `rankpool fib`.
 pub(super) fn fibonacci(args: &FibArgs) -> Table {
@@ -52,6 +52,63 @@ pub(super) fn fetch(args: &FetchArgs) -> Table {
             .collect();
         table.insert("extract".to_owned(), patterns.into());
     }
+    table
+}
+
+/// The one table of `rankpool crawl`.
+pub(super) fn crawl(args: &CrawlArgs) -> Table {
+    let mut table = Table::new();
+    table.insert("kind".to_owned(), "crawl".into());
+    let (from_stdin, urls): (Vec<&str>, Vec<_>) =
+        args.urls.iter().map(String::as_str).partition(|&url| url == "-");
+    let urls: Vec<Value> = urls.into_iter().map(Value::from).collect();
+    insert_list(&mut table, "seeds", "seeds_from", urls, !from_stdin.is_empty());
+    let numbers = [
+        ("depth", &args.depth),
+        ("max_pages", &args.max_pages),
+        ("max_pages_per_host", &args.max_pages_per_host),
+        ("per_host", &args.per_host),
+    ];
+    table.extend(
+        numbers.iter().filter_map(|(key, typed)| {
+            Some(((*key).to_owned(), number_or_text(typed.as_deref()?)))
+        }),
+    );
+    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    let (warc, edges) = (path(&args.warc), path(&args.edges));
+    let texts = [
+        ("scope", &args.scope),
+        ("time", &args.time),
+        ("delay", &args.delay),
+        ("contact", &args.contact),
+        ("user_agent", &args.user_agent),
+        ("warc", &warc),
+        ("edges", &edges),
+        ("timeout", &args.timeout),
+        ("max_body", &args.max_body),
+        ("proxy", &args.proxy),
+    ];
+    table.extend(
+        texts.iter().filter_map(|(key, typed)| Some(((*key).to_owned(), typed.as_deref()?.into()))),
+    );
+    let lists = [
+        ("sitemaps", &args.sitemaps),
+        ("include", &args.include),
+        ("exclude", &args.exclude),
+        ("types", &args.types),
+    ];
+    let lists = lists.iter().filter(|(_, list)| !list.is_empty());
+    table.extend(lists.map(|(key, list)| ((*key).to_owned(), (*list).clone().into())));
+    let switches = [
+        ("anonymous", args.anonymous, true),
+        ("robots", args.ignore_robots, false),
+        ("allow_private", args.allow_private, true),
+        ("follow_nofollow", args.follow_nofollow, true),
+        ("follow_sitemaps", args.follow_sitemaps, true),
+        ("anchor_text", args.anchor_text, true),
+    ];
+    let switches = switches.iter().filter(|(_, is_set, _)| *is_set);
+    table.extend(switches.map(|(key, _, value)| ((*key).to_owned(), (*value).into())));
     table
 }
 

@@ -9,7 +9,7 @@ pub use info::{info, info_json};
 pub use summary::{interim, summary};
 
 /// Lays out rows as columns: the last one to the left, the others to the right.
-fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells.chain([header[column].chars().count()]).max().unwrap_or(0)

@@ -14,7 +14,7 @@ mod seen;
 mod tests;
 mod texts;
 
-pub use lines::path_in;
+pub use lines::{lines_of, path_in};
 pub use numbers::{Cost, LARGEST, NumberItems, NumberRange, NumberSource, number_of};
 pub use seen::{Seen, SeenByContent};
 pub use texts::{Check, TextItems, TextSource};

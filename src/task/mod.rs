@@ -7,6 +7,7 @@
 //!
 //! **Invariant:** nothing here knows of MPI, ranks' messages, files of results or threads.
 
+pub mod crawl;
 pub mod fetch;
 pub mod fibonacci;
 pub mod items;
@@ -29,7 +30,8 @@ pub use source::{Account, Begin, End, Ended, Item, Next, Note, Source};
 use crate::units;
 
 /// Every kind of work, in the order in which help and errors list them.
-pub static KINDS: &[&dyn Kind] = &[&fibonacci::Fibonacci, &fetch::Fetch, &probe::Probe];
+pub static KINDS: &[&dyn Kind] =
+    &[&fibonacci::Fibonacci, &fetch::Fetch, &crawl::Crawl, &probe::Probe];
 
 /// Finds a kind by the name that job files use.
 pub fn kind(name: &str) -> Option<&'static dyn Kind> {
@@ -57,6 +59,11 @@ pub trait Kind: Sync {
     fn fits(&self, options: &str, output: &serde_json::Value) -> Result<bool> {
         let _ = (options, output);
         Ok(true)
+    }
+
+    /// Why a job can have only one table of this kind, where it can.
+    fn only_once(&self) -> Option<&'static str> {
+        None
     }
 
     /// One record of the results, as a line for people (the original example's lines).

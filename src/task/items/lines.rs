@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::task::Poll;
 use std::thread;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use crossbeam_channel::{Receiver, TryRecvError, bounded};
 
 /// Longest line that is kept, in bytes: a file without line ends must not fill the memory.
@@ -57,6 +57,18 @@ impl LineFile {
     fn name(&self) -> String {
         name(&self.path)
     }
+}
+
+/// The lines of a whole file that mean something, with their numbers; `-` is standard input.
+pub fn lines_of(path: PathBuf) -> Result<Vec<(u64, String)>> {
+    let mut lines = LineFile::new(path)?.open()?;
+    let mut read = Vec::new();
+    while let Some(line) = lines.next()? {
+        let text =
+            line.text.as_ref().map_err(|wrong| anyhow!("{}: {wrong}", lines.place(&line)))?;
+        read.push((line.number, text.clone()));
+    }
+    Ok(read)
 }
 
 /// How messages call the file at `path`.

@@ -226,9 +226,9 @@ impl Journal {
 
 /// The whole line that begins so.
 fn line_with<'a>(bytes: &'a [u8], begin: &[u8]) -> Option<&'a [u8]> {
-    bytes.split_inclusive(|&byte| byte == b'\n').find(|line| {
-        line.starts_with(begin) && line.ends_with(b"\n")
-    })
+    bytes
+        .split_inclusive(|&byte| byte == b'\n')
+        .find(|line| line.starts_with(begin) && line.ends_with(b"\n"))
 }
 
 fn cannot(what: &str, path: &Path) -> String {

@@ -167,7 +167,8 @@ impl Queue {
     /// Bytes of memory beside itself.
     pub(super) fn memory(&self) -> usize {
         let level = |level: &Level| {
-            let more = level.more.as_ref().map_or(0, |more| more.back.capacity() + size_of::<More>());
+            let more =
+                level.more.as_ref().map_or(0, |more| more.back.capacity() + size_of::<More>());
             level.front.capacity() + more
         };
         self.levels.capacity() * size_of::<Level>() + self.levels.iter().map(level).sum::<usize>()

@@ -93,9 +93,9 @@ impl<'a> Lines<'a> {
     }
 
     fn parse<'l, T: serde::Deserialize<'l>>(&'l self) -> Result<T> {
-        serde_json::from_slice(&self.line)
-            .map_err(anyhow::Error::from)
-            .with_context(|| format!("{}:{}: not of a journal of URLs", self.path.display(), self.number))
+        serde_json::from_slice(&self.line).map_err(anyhow::Error::from).with_context(|| {
+            format!("{}:{}: not of a journal of URLs", self.path.display(), self.number)
+        })
     }
 }
 
@@ -130,7 +130,8 @@ impl Frontier {
                 fates.set(line.n, &line.fate)?;
                 if let Some(digest) = line.digest {
                     let digest = u128::from_str_radix(digest, 16);
-                    let digest = digest.with_context(|| format!("{}: digest", lines.path.display()))?;
+                    let digest =
+                        digest.with_context(|| format!("{}: digest", lines.path.display()))?;
                     self.digests.insert(digest, line.n);
                 }
             } else if !lines.is(PAGE) {

@@ -204,12 +204,7 @@ impl Frontier {
     }
 
     /// A page has its fate.
-    pub(super) fn decide(
-        &mut self,
-        fetch: &Fetch,
-        fate: &str,
-        digest: Option<u128>,
-    ) -> Result<()> {
+    pub(super) fn decide(&mut self, fetch: &Fetch, fate: &str, digest: Option<u128>) -> Result<()> {
         self.totals.fate(fate);
         self.depths.remove(fetch.depth);
         self.journal.fate(fetch.page.0, fate, digest)

@@ -1,0 +1,110 @@
+//! What a worker is to do for the frontier, as it stands in a task's input.
+
+use std::net::IpAddr;
+
+use anyhow::{Context as _, Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::task::Input;
+
+/// A crawl's task: one exchange with one host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Order {
+    /// What for.
+    #[serde(rename = "s")]
+    pub(super) step: Step,
+    /// The page's address, robots.txt's, or the host's whose addresses are wanted.
+    #[serde(rename = "u")]
+    pub(super) url: Box<str>,
+    /// Where to connect to; none before the host is resolved.
+    #[serde(rename = "a", default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) addresses: Vec<IpAddr>,
+    /// The frontier's numbers.
+    #[serde(rename = "n", default)]
+    pub(super) numbers: Numbers,
+}
+
+/// What an exchange is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Step {
+    /// A page is wanted.
+    #[serde(rename = "p")]
+    Page,
+    /// A host's robots.txt is wanted.
+    #[serde(rename = "r")]
+    Robots,
+    /// A host's addresses are wanted.
+    #[serde(rename = "d")]
+    Resolve,
+}
+
+/// The frontier's numbers of a task: what rank 0 needs to know again when it has ended, and
+/// what stands in a page's record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Numbers {
+    /// The host.
+    #[serde(rename = "h")]
+    pub(super) host: u32,
+    /// The page.
+    #[serde(rename = "p")]
+    pub(super) page: u64,
+    /// The page that led there.
+    #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
+    pub(super) from: Option<u64>,
+    /// Links from a seed.
+    #[serde(rename = "d")]
+    pub(super) depth: u32,
+    /// Redirects that led there.
+    #[serde(rename = "r")]
+    pub(super) hops: u8,
+    /// Earlier attempts.
+    #[serde(rename = "t")]
+    pub(super) attempts: u32,
+}
+
+impl Order {
+    /// A page as a resume asks for it: only its address counts.
+    pub(super) fn page(url: &str) -> Self {
+        Self {
+            step: Step::Page,
+            url: url.into(),
+            addresses: Vec::new(),
+            numbers: Numbers::default(),
+        }
+    }
+
+    /// As a task's input.
+    pub(super) fn input(&self) -> Input {
+        Input::Text(serde_json::to_string(self).expect("texts and numbers only").into())
+    }
+
+    /// What an input says.
+    pub(super) fn read(input: &Input) -> Result<Self> {
+        let Input::Text(text) = input else { anyhow::bail!("a crawl's task is a text") };
+        let order: Self = serde_json::from_str(text).context("a crawl's task cannot be read")?;
+        ensure!(!order.url.is_empty(), "a crawl's task without an address");
+        Ok(order)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_survives_as_an_input() {
+        let numbers =
+            Numbers { host: 7, page: 1 << 40, from: Some(3), depth: 2, hops: 1, attempts: 1 };
+        let addresses = vec!["127.0.0.1".parse().unwrap(), "::1".parse().unwrap()];
+        for step in [Step::Page, Step::Robots, Step::Resolve] {
+            let order =
+                Order { step, url: "http://h/ä\"".into(), addresses: addresses.clone(), numbers };
+            assert_eq!(Order::read(&order.input()).unwrap(), order);
+        }
+        let bare = Order::page("http://h/");
+        assert_eq!(Order::read(&bare.input()).unwrap(), bare);
+        for wrong in [Input::Number(3), Input::Text("".into()), Input::Text("{}".into())] {
+            assert!(Order::read(&wrong).is_err());
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! From a server's answer to a page's record and to what it leads to: the part that computes.
+
+use std::borrow::Cow;
+
+use anyhow::Result;
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+use url::Url;
+
+use super::files::Files;
+use super::options::Options;
+use super::order::Order;
+use super::report::{Link, PageReport, Report};
+use super::reported::Reported;
+use super::worker::redirect;
+use crate::task::{ErrorClass, Place, TaskError};
+use crate::web::address::{Normalizer, Refusal};
+use crate::web::http::Exchange;
+use crate::web::links::{self, LinkKind, Wanted};
+use crate::web::mime::ContentType;
+use crate::web::robots::Directives;
+use crate::web::scope::Scope;
+use crate::web::sitemap::{self, Accept};
+use crate::web::{charset, trap};
+
+/// The longest address that is reported where it is refused for its length, in bytes.
+const LONGEST_REFUSED: usize = 2048;
+
+/// Reads pages; for any number of threads at once.
+#[derive(Debug)]
+pub(super) struct Reader {
+    options: Options,
+    normalizer: Normalizer,
+    scope: Scope,
+    traps: trap::Limits,
+    wanted: Wanted,
+    agent: String,
+    reported: Reported,
+    files: Files,
+}
+
+/// A page that was read.
+#[derive(Debug)]
+pub(super) struct Read {
+    /// Its output, as JSON.
+    pub(super) output: Vec<u8>,
+    /// Its [`Report`].
+    pub(super) report: Vec<u8>,
+}
+
+/// A page's output, as it is written.
+#[derive(Debug, Default, Serialize)]
+struct Output<'a> {
+    status: u16,
+    depth: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redirect: Option<&'a Url>,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    essence: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    charset: Option<&'a str>,
+    bytes: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    canonical: Option<&'a Url>,
+    /// Links to other addresses.
+    links: usize,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    noindex: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    nofollow: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warc: Option<Archived>,
+}
+
+/// Where a page stands in the archive.
+#[derive(Debug, Serialize)]
+pub(super) struct Archived {
+    pub(super) file: String,
+    pub(super) offset: u64,
+}
+
+/// What was found in a body.
+#[derive(Debug, Default)]
+struct Content {
+    charset: Option<&'static str>,
+    page: Option<links::Page>,
+    listed: Vec<Url>,
+    asked: Directives,
+}
+
+impl Reader {
+    pub(super) fn new(options: Options, seeds: &[Url]) -> Result<Self> {
+        Ok(Self {
+            normalizer: options.normalizer()?,
+            scope: options.scope(seeds)?,
+            traps: Options::traps(),
+            wanted: options.wanted(),
+            agent: options.user_agent(),
+            reported: Reported::default(),
+            files: Files::new(&options),
+            options,
+        })
+    }
+
+    /// Keeps what is no page, such as a robots.txt, in the archive; what cannot be kept is told
+    /// when a page cannot.
+    pub(super) fn archive_aside(&self, url: &Url, exchange: &Exchange, place: Place) {
+        let _ = self.files.archive(url, exchange, None, place);
+    }
+
+    /// Reads the answer to an order.
+    pub(super) fn read(
+        &self,
+        order: &Order,
+        url: &Url,
+        exchange: Exchange,
+        place: Place,
+    ) -> Result<Read, TaskError> {
+        if exchange.again().is_some() {
+            return Ok(busy(order, &exchange));
+        }
+        let redirect = redirect(&exchange, url);
+        self.check_redirects(order, redirect.as_ref())?;
+        let content_type = content_type(&exchange);
+        let kept = self.is_kept(&content_type);
+        let digest = Sha256::digest(exchange.body());
+        let content =
+            if kept { self.content(&exchange, url, &content_type) } else { Content::default() };
+        let mut asked = content.asked;
+        for value in exchange.head.all("x-robots-tag") {
+            asked |= Directives::from_header(&value, &self.agent);
+        }
+        let archived = if kept && !asked.noindex {
+            self.files.archive(url, &exchange, Some(order), place)?
+        } else {
+            None
+        };
+        if let Some(fault) = exchange.fault {
+            return Err(fault.into());
+        }
+        let links = self.links(&content, redirect.as_ref());
+        self.files.edges(url, &links, place)?;
+        let follow = self.options.follow_nofollow || !asked.nofollow;
+        let found = if follow { self.found(&links) } else { Found::default() };
+        let digest_text = format!("sha256:{}", hex(&digest));
+        let page = content.page.as_ref();
+        let output = Output {
+            status: exchange.status,
+            depth: order.numbers.depth,
+            redirect: redirect.as_ref(),
+            essence: Some(&*content_type.essence).filter(|essence| !essence.is_empty()),
+            charset: content.charset,
+            bytes: exchange.body().len(),
+            digest: Some(&digest_text),
+            title: page.and_then(|page| page.title.as_deref()),
+            canonical: page.and_then(|page| page.canonical.as_ref()),
+            links: links.len(),
+            noindex: asked.noindex,
+            nofollow: asked.nofollow,
+            warc: archived,
+        };
+        let is_page = (200..300).contains(&exchange.status) && !exchange.body().is_empty();
+        let report = PageReport {
+            digest: is_page.then(|| *digest.first_chunk().expect("32 bytes are more than 16")),
+            bytes: exchange.body().len() as u64,
+            slow_down: None,
+            simhash: page.and_then(|page| page.simhash),
+            found: found.links,
+            n_known: found.n_known,
+        };
+        let output = serde_json::to_vec(&output).expect("texts and numbers only");
+        Ok(Read { output, report: Report::Page(report).encode() })
+    }
+
+    fn check_redirects(&self, order: &Order, redirect: Option<&Url>) -> Result<(), TaskError> {
+        match redirect {
+            Some(_) if order.numbers.hops >= self.options.redirects => {
+                let message = format!("more than {} redirects", self.options.redirects);
+                Err(TaskError::new(ErrorClass::Http, message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn is_kept(&self, content: &ContentType) -> bool {
+        let types = &self.options.types;
+        types.is_empty() || types.iter().any(|wanted| wanted.eq_ignore_ascii_case(&content.essence))
+    }
+
+    fn content(&self, exchange: &Exchange, url: &Url, content: &ContentType) -> Content {
+        let body = exchange.body();
+        if content.is_html() {
+            let label = content.charset.as_deref();
+            let (text, charset) = charset::decode(body, label, true, url.host_str());
+            let page = links::page(&text, url, &self.wanted);
+            let asked = Directives { noindex: page.robots.noindex, nofollow: page.robots.nofollow };
+            return Content { charset: Some(charset), page: Some(page), asked, listed: Vec::new() };
+        }
+        let is_list = self.options.follow_sitemaps
+            && (content.essence.ends_with("xml") || content.essence.ends_with("gzip"));
+        let listed = if is_list { listed(body, url) } else { Vec::new() };
+        Content { listed, ..Content::default() }
+    }
+
+    /// Everything that a page links to, each address once for each kind of link.
+    fn links<'c>(&self, content: &'c Content, redirect: Option<&'c Url>) -> Vec<Outlink<'c>> {
+        let outlink = |url, kind, nofollow, text| {
+            let to = match self.normalizer.normalize(Url::clone(url)) {
+                Err(Refusal::Scheme) => return None,
+                to => to,
+            };
+            Some(Outlink { url, to, kind, nofollow, text })
+        };
+        let page = content.page.iter().flat_map(|page| &page.links);
+        let page = page.filter_map(|link| {
+            outlink(&link.url, link.kind.as_str(), link.nofollow, link.text.as_deref())
+        });
+        let listed = content.listed.iter().filter_map(|url| outlink(url, "sitemap", false, None));
+        let redirect = redirect.into_iter().filter_map(|url| outlink(url, REDIRECT, false, None));
+        redirect.chain(page).chain(listed).collect()
+    }
+
+    /// What of it this rank has not reported yet, judged.
+    fn found(&self, links: &[Outlink<'_>]) -> Found<'static> {
+        let mut found = Found::default();
+        let ways = links.iter().filter(|link| self.options.follow_nofollow || !link.nofollow);
+        for link in
+            ways.filter(|link| link.kind != LinkKind::Resource.as_str() || self.wanted.resources)
+        {
+            let address = match &link.to {
+                Ok(url) => url.as_str(),
+                Err(_) => shortened(link.url.as_str()),
+            };
+            if !self.reported.is_new(address) {
+                found.n_known += 1;
+                continue;
+            }
+            found.links.push(Link {
+                url: Cow::Owned(address.to_owned()),
+                pattern: self.options.pattern(link.to.as_ref().ok()),
+                refused: self.refusal(link).map(Cow::Owned),
+                is_redirect: link.kind == REDIRECT,
+            });
+        }
+        found
+    }
+
+    /// Why an address is not to be fetched.
+    fn refusal(&self, link: &Outlink<'_>) -> Option<String> {
+        let url = match &link.to {
+            Ok(url) => url,
+            Err(refusal) => return Some(format!("{}: {refusal}", refusal.code())),
+        };
+        if let Err(out) = self.scope.decide(url) {
+            return Some(format!("{}: {out}", out.code()));
+        }
+        self.traps.check(url).err().map(|trap| format!("{}: {trap}", trap.code()))
+    }
+}
+
+const REDIRECT: &str = "redirect";
+
+/// A link of a page.
+#[derive(Debug)]
+pub(super) struct Outlink<'c> {
+    url: &'c Url,
+    /// In its one spelling, or why it has none.
+    pub(super) to: Result<Url, Refusal>,
+    pub(super) kind: &'static str,
+    pub(super) nofollow: bool,
+    pub(super) text: Option<&'c str>,
+}
+
+#[derive(Debug, Default)]
+struct Found<'a> {
+    links: Vec<Link<'a>>,
+    n_known: u32,
+}
+
+/// A server that asks to be left alone for a while.
+fn busy(order: &Order, exchange: &Exchange) -> Read {
+    let (status, depth) = (exchange.status, order.numbers.depth);
+    let output = Output { status, depth, bytes: exchange.body().len(), ..Output::default() };
+    let output = serde_json::to_vec(&output).expect("numbers only");
+    let report = PageReport { slow_down: exchange.again(), ..PageReport::default() };
+    Read { output, report: Report::Page(report).encode() }
+}
+
+fn content_type(exchange: &Exchange) -> ContentType {
+    let declared = exchange.head.get("content-type");
+    match declared.as_deref().and_then(ContentType::parse) {
+        Some(declared) => declared,
+        None if exchange.body().is_empty() => ContentType::default(),
+        None => ContentType::sniff(exchange.body()),
+    }
+}
+
+/// What a sitemap lists, other sitemaps included.
+fn listed(body: &[u8], url: &Url) -> Vec<Url> {
+    let sitemap = sitemap::read(body, url, Accept::Host);
+    let entries = sitemap.urls.iter().chain(&sitemap.sitemaps);
+    entries.filter_map(|entry| Url::parse(&entry.loc).ok()).collect()
+}
+
+fn shortened(text: &str) -> &str {
+    // A URL that was parsed is ASCII.
+    text.get(..LONGEST_REFUSED).unwrap_or(text)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

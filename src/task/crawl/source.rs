@@ -1,0 +1,265 @@
+//! Rank 0's part: the frontier as a source of tasks.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use url::Url;
+
+use super::account;
+use super::options::Options;
+use super::order::{Numbers, Order, Step};
+use super::report::{Link, PageReport, Report};
+use crate::task::{Account, Begin, End, Ended, ErrorClass, Item, Next, Note, Source, TaskError};
+use crate::web::frontier::{
+    self, Failure, Fate, Fetch, Found, Frontier, HostId, PageEnd, PageId, Resolved, RobotsEnd,
+    Rules,
+};
+use crate::web::robots::Robots;
+
+/// Seconds of a core that a page is expected to take.
+const COST: f32 = 0.1;
+
+/// A crawl's tasks.
+pub(super) struct CrawlSource {
+    options: Options,
+    seeds: Vec<Url>,
+    frontier: Option<Frontier>,
+    /// No page goes out after this.
+    deadline: Option<Duration>,
+    /// Tasks that are out.
+    n_out: u64,
+}
+
+impl CrawlSource {
+    pub(super) fn new(options: Options, seeds: Vec<Url>) -> Self {
+        let deadline = options.time.map(|span| span.0);
+        Self { options, seeds, frontier: None, deadline, n_out: 0 }
+    }
+
+    fn frontier(&mut self) -> &mut Frontier {
+        self.frontier.as_mut().expect("a run begins before it asks")
+    }
+
+    /// Hears what a page leads to, then what it is.
+    fn hear_page(
+        &mut self,
+        numbers: &Numbers,
+        ended: &Ended<'_>,
+        report: &PageReport<'_>,
+        now: Duration,
+    ) -> Result<Note> {
+        let frontier = self.frontier.as_mut().expect("a run begins before it ends a task");
+        let page = PageId(numbers.page);
+        for link in &report.found {
+            frontier.found(&found(link, numbers), Some(page), numbers.depth + depth_of(link))?;
+        }
+        let is_redirect = report.found.iter().any(|link| link.is_redirect);
+        let end = match ended.end {
+            End::Ok if is_redirect => PageEnd::Redirect,
+            End::Ok => PageEnd::Ok {
+                digest: report.digest.map(u128::from_le_bytes),
+                bytes: report.bytes,
+                slow_down: report.slow_down,
+            },
+            End::Failed(class) => PageEnd::Failed { class, again: ended.again },
+            End::LeftOut => PageEnd::LeftOut,
+        };
+        let Fate::Final { duplicate_of } = frontier.on_page(page, &end, ended.took, now)? else {
+            return Ok(Note { hidden: true, ..Note::default() });
+        };
+        let mut members = String::new();
+        if let Some(from) = numbers.from.map(PageId) {
+            let name = if numbers.hops > 0 { "redirected_from" } else { "parent" };
+            let _ = write!(members, ",\"{name}\":{}", json(&frontier.url(from)?));
+        }
+        if let Some((_, url)) = duplicate_of {
+            let _ = write!(members, ",\"duplicate_of\":{}", json(&url));
+        }
+        Ok(Note { members: members.into_bytes(), hidden: false })
+    }
+
+    fn hear_robots(&mut self, host: HostId, ended: &Ended<'_>, now: Duration) -> Result<()> {
+        let end = match (ended.end, report(ended)?) {
+            (End::Ok, Some(Report::Robots(robots))) => {
+                self.add_sitemaps(&robots)?;
+                RobotsEnd::Rules(Box::new(robots))
+            }
+            (End::Ok, Some(Report::NoRobots { reason, again })) => {
+                RobotsEnd::Unavailable { reason, again }
+            }
+            (End::Failed(class), _) => RobotsEnd::Failed(failure(class, ended)),
+            (End::LeftOut, _) => RobotsEnd::LeftOut,
+            (End::Ok, _) => bail!("a rank sent something else than a robots.txt"),
+        };
+        self.frontier().on_robots(host, end, now)
+    }
+
+    fn hear_addresses(&mut self, host: HostId, ended: &Ended<'_>, now: Duration) -> Result<()> {
+        let end = match (ended.end, report(ended)?) {
+            (End::Ok, Some(Report::Addresses(addresses))) => Resolved::Addresses(addresses),
+            (End::Failed(class), _) => Resolved::Failed(failure(class, ended)),
+            (End::LeftOut, _) => Resolved::LeftOut,
+            (End::Ok, _) => bail!("a rank sent something else than addresses"),
+        };
+        self.frontier().on_resolved(host, end, now)
+    }
+
+    fn add_sitemaps(&mut self, robots: &Robots) -> Result<()> {
+        if !self.options.follow_sitemaps {
+            return Ok(());
+        }
+        let normalizer = self.options.normalizer()?;
+        let scope = self.options.scope(&self.seeds)?;
+        for url in robots.sitemaps().filter_map(|text| normalizer.parse(text, None).ok()) {
+            let out = scope.decide(&url).err().map(|out| format!("{}: {out}", out.code()));
+            let pattern = self.options.pattern(Some(&url));
+            let found = Found { url: url.as_str(), pattern, refused: out.as_deref(), hops: 0 };
+            self.frontier().found(&found, None, 0)?;
+        }
+        Ok(())
+    }
+}
+
+impl Source for CrawlSource {
+    fn begin(&mut self, begin: Begin<'_>) -> Result<()> {
+        let journal = begin.results.map(journal_beside);
+        let mut is_done = begin.is_done.map(|is_done| {
+            move |url: &str| is_done(&Item { input: Order::page(url).input(), ..Item::default() })
+        });
+        let is_done = is_done.as_mut().map(|asks| asks as &mut dyn FnMut(&str) -> bool);
+        let settings = self.options.frontier();
+        let mut frontier = Frontier::open(settings, journal.as_deref(), is_done)?;
+        for url in &self.seeds {
+            let pattern = self.options.pattern(Some(url));
+            frontier.found(&Found { url: url.as_str(), pattern, ..Found::default() }, None, 0)?;
+        }
+        self.frontier = Some(frontier);
+        Ok(())
+    }
+
+    fn next(&mut self, now: Duration) -> Result<Next> {
+        if self.deadline.is_some_and(|deadline| now >= deadline) {
+            return Ok(if self.n_out == 0 { Next::Exhausted } else { Next::Waiting });
+        }
+        let order = match self.frontier().next(now)? {
+            frontier::Step::Wait(_) => return Ok(Next::Waiting),
+            frontier::Step::Done => return Ok(Next::Exhausted),
+            frontier::Step::Failed(fetch, Failure { class, message }) => {
+                let item = item(&order_of(&fetch));
+                return Ok(Next::Failed(item, TaskError::new(class, message)));
+            }
+            frontier::Step::Fetch(fetch) => order_of(&fetch),
+            frontier::Step::Robots { host, url, addresses } => Order {
+                step: Step::Robots,
+                url: url.into(),
+                addresses,
+                numbers: Numbers { host: host.0, ..Numbers::default() },
+            },
+            frontier::Step::Resolve { host, name, .. } => Order {
+                step: Step::Resolve,
+                url: url_of(&name).into(),
+                addresses: Vec::new(),
+                numbers: Numbers { host: host.0, ..Numbers::default() },
+            },
+        };
+        self.n_out += 1;
+        Ok(Next::Task(item(&order)))
+    }
+
+    fn remaining(&self) -> Option<u64> {
+        None
+    }
+
+    fn on_outcome(&mut self, ended: &Ended<'_>, now: Duration) -> Result<Note> {
+        let order = Order::read(ended.input)?;
+        let host = HostId(order.numbers.host);
+        let hidden = Note { hidden: true, ..Note::default() };
+        match order.step {
+            Step::Robots => self.hear_robots(host, ended, now).map(|()| hidden),
+            Step::Resolve => self.hear_addresses(host, ended, now).map(|()| hidden),
+            Step::Page => match report(ended)? {
+                Some(Report::Page(page)) => self.hear_page(&order.numbers, ended, &page, now),
+                None => self.hear_page(&order.numbers, ended, &PageReport::default(), now),
+                Some(_) => bail!("a rank sent something else than a page"),
+            },
+        }
+    }
+
+    fn finish(&mut self) -> Result<Option<Account>> {
+        let Some(frontier) = &mut self.frontier else { return Ok(None) };
+        let totals = frontier.finish()?;
+        Ok(Some(account::of(frontier, &totals)))
+    }
+}
+
+impl Rules for Robots {
+    fn denied(&self, path_and_query: &str) -> Option<u32> {
+        let decision = self.decide(path_and_query);
+        (!decision.allowed).then(|| decision.line.unwrap_or(0))
+    }
+
+    fn crawl_delay(&self) -> Option<Duration> {
+        self.crawl_delay()
+    }
+
+    fn memory(&self) -> usize {
+        self.memory()
+    }
+}
+
+/// The journal of addresses that stands beside a results file.
+pub(super) fn journal_beside(results: &Path) -> PathBuf {
+    results.with_extension("urls.jsonl")
+}
+
+/// An order as a task; those of a host go to one rank.
+fn item(order: &Order) -> Item {
+    Item {
+        input: order.input(),
+        cost: COST,
+        near: order.numbers.host.wrapping_add(1).max(1),
+        earlier_attempts: order.numbers.attempts,
+        ..Item::default()
+    }
+}
+
+fn report<'a>(ended: &Ended<'a>) -> Result<Option<Report<'a>>> {
+    let told = (ended.end == End::Ok).then_some(ended.report);
+    told.map(Report::decode).transpose()
+}
+
+fn failure(class: ErrorClass, ended: &Ended<'_>) -> Failure {
+    Failure { class, message: String::from_utf8_lossy(ended.report).into_owned() }
+}
+
+fn found<'l>(link: &'l Link<'_>, from: &Numbers) -> Found<'l> {
+    let hops = if link.is_redirect { from.hops + 1 } else { 0 };
+    Found { url: &link.url, pattern: link.pattern, refused: link.refused.as_deref(), hops }
+}
+
+/// A redirect leads no further from the seeds.
+fn depth_of(link: &Link<'_>) -> u32 {
+    u32::from(!link.is_redirect)
+}
+
+fn order_of(fetch: &Fetch) -> Order {
+    let &Fetch { page, host, depth, hops, attempts, from, .. } = fetch;
+    let from = from.map(|from| from.0);
+    Order {
+        step: Step::Page,
+        url: fetch.url.as_str().into(),
+        addresses: fetch.addresses.clone(),
+        numbers: Numbers { host: host.0, page: page.0, from, depth, hops, attempts },
+    }
+}
+
+/// An address of a host, for the sake of its host.
+fn url_of(name: &str) -> String {
+    if name.contains(':') { format!("http://[{name}]/") } else { format!("http://{name}/") }
+}
+
+fn json(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}

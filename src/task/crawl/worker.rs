@@ -1,0 +1,145 @@
+//! A worker's part: one exchange with a host, and what it says.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use url::Url;
+
+use super::options::Options;
+use super::order::{Order, Step};
+use super::page::Reader;
+use super::report::Report;
+use crate::task::{Context, Done, ErrorClass, Input, Place, TaskError, Work};
+use crate::web::http::{Client, Exchange, Request};
+use crate::web::private;
+use crate::web::robots::{Availability, MAX_BYTES, MAX_REDIRECTS, Robots};
+
+/// What every rank needs to know of a crawl.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Orders {
+    pub(super) options: Options,
+    /// What its scope is made from; none where it goes anywhere.
+    pub(super) seeds: Vec<Url>,
+}
+
+/// Runs a crawl's tasks.
+#[derive(Debug)]
+pub(super) struct Crawler {
+    client: Client,
+    reader: Arc<Reader>,
+    agent: String,
+    allow_private: bool,
+}
+
+impl Crawler {
+    pub(super) fn new(orders: &str) -> Result<Self> {
+        let Orders { options, seeds } = serde_json::from_str(orders)?;
+        Ok(Self {
+            client: Client::new(options.settings()).map_err(anyhow::Error::msg)?,
+            agent: options.user_agent(),
+            allow_private: options.allow_private,
+            reader: Arc::new(Reader::new(options, &seeds)?),
+        })
+    }
+
+    /// A host's addresses, those alone that may be connected to.
+    fn resolve(&self, url: &Url) -> Result<Report<'static>, TaskError> {
+        let host = url.host_str().unwrap_or_default();
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let found = self.client.look_up(host)?;
+        let may = |address: &IpAddr| self.allow_private || private::special(*address).is_none();
+        let (allowed, refused): (Vec<_>, Vec<_>) = found.into_iter().partition(may);
+        match refused.first() {
+            Some(&address) if allowed.is_empty() => {
+                let what = private::special(address).unwrap_or("private");
+                let message = format!(
+                    "`{host}` has the {what} address {address}; `allow_private` would allow it"
+                );
+                Err(TaskError::new(ErrorClass::PrivateAddress, message))
+            }
+            _ => Ok(Report::Addresses(allowed)),
+        }
+    }
+
+    /// What a host's robots.txt says, redirects followed.
+    fn robots(
+        &self,
+        mut url: Url,
+        addresses: &[IpAddr],
+        place: Place,
+    ) -> Result<Report<'static>, TaskError> {
+        let origin = url.origin();
+        let mut hops = 0;
+        loop {
+            let pinned = if url.origin() == origin { addresses } else { &[] };
+            let request =
+                Request { pinned, max_body: Some(MAX_BYTES as u64), ..Request::new(&url) };
+            let exchange = self.client.exchange(&request)?;
+            let next = redirect(&exchange, &url).filter(|_| hops < MAX_REDIRECTS);
+            let said = Availability::of_status(exchange.status, next.is_some());
+            self.reader.archive_aside(&url, &exchange, place);
+            match (said, next) {
+                (Availability::Redirected, Some(next)) => (url, hops) = (next, hops + 1),
+                (Availability::Unreachable(reason), _) => {
+                    return Ok(Report::NoRobots { reason, again: exchange.again() });
+                }
+                (Availability::Available, _) => {
+                    return Ok(Report::Robots(Robots::parse(exchange.body(), &self.agent)));
+                }
+                (said, _) => {
+                    return Ok(Report::Robots(Robots::without_file(&said).unwrap_or_default()));
+                }
+            }
+        }
+    }
+
+    fn page(
+        &self,
+        order: Order,
+        url: Url,
+        context: &Context<'_>,
+        record: &mut Vec<u8>,
+    ) -> Result<Done, TaskError> {
+        let request = Request { pinned: &order.addresses, ..Request::new(&url) };
+        let exchange = self.client.exchange(&request)?;
+        let (reader, place) = (Arc::clone(&self.reader), context.place);
+        let read = context.on_cpu(move || reader.read(&order, &url, exchange, place))?;
+        record.extend_from_slice(&read.output);
+        Ok(Done { again: None, report: read.report })
+    }
+}
+
+impl Work for Crawler {
+    fn write_input(&self, input: &Input, record: &mut Vec<u8>) {
+        let url = Order::read(input).map(|order| Value::from(&*order.url)).unwrap_or_default();
+        record.extend_from_slice(serde_json::json!({ "url": url }).to_string().as_bytes());
+    }
+
+    fn run(
+        &self,
+        input: &Input,
+        context: &Context<'_>,
+        record: &mut Vec<u8>,
+    ) -> Result<Done, TaskError> {
+        let invalid = |what: String| TaskError::new(ErrorClass::InvalidInput, what);
+        let order = Order::read(input).map_err(|error| invalid(format!("{error:#}")))?;
+        let url = Url::parse(&order.url).map_err(|error| invalid(error.to_string()))?;
+        let report = match order.step {
+            Step::Page => return self.page(order, url, context, record),
+            Step::Resolve => self.resolve(&url)?,
+            Step::Robots => self.robots(url, &order.addresses, context.place)?,
+        };
+        record.extend_from_slice(b"{}");
+        Ok(Done { again: None, report: report.encode() })
+    }
+}
+
+/// Where an answer redirects to, over http or https.
+pub(super) fn redirect(exchange: &Exchange, url: &Url) -> Option<Url> {
+    let is_redirect = matches!(exchange.status, 301 | 302 | 303 | 307 | 308);
+    let location = exchange.head.get("location").filter(|_| is_redirect)?;
+    url.join(&location).ok().filter(|next| matches!(next.scheme(), "http" | "https"))
+}
