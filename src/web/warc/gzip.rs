@@ -7,7 +7,8 @@ use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 pub struct Level(pub u32);
 
 impl Default for Level {
-    /// Three quarters of the time of gzip's 6 goes into the last few per cent.
+    /// On pages of 20 KB: gzip's usual 6 takes a quarter longer for 2 % less, 1 two thirds of the
+    /// time for 30 % more.
     fn default() -> Self {
         Self(3)
     }
