@@ -23,6 +23,7 @@ mod tests;
 
 use std::time::Duration;
 
+use memchr::memchr;
 use serde::{Deserialize, Serialize};
 
 pub use availability::{Availability, MAX_AGE, MAX_REDIRECTS};
@@ -89,12 +90,13 @@ impl Robots {
         if target.is("/robots.txt") {
             return Decision::ALLOWED;
         }
-        for rule in self.rules.split_terminator('\n') {
-            let Some((head, pattern)) = rule.split_once(' ') else { continue };
-            if target.matches(pattern) {
-                let line = head.get(1..).and_then(|digits| digits.parse().ok());
-                let line = line.filter(|line| *line > 0);
-                return Decision { allowed: head.starts_with('+'), line };
+        let mut rules = self.rules.as_bytes();
+        while let Some(end) = memchr(b'\n', rules) {
+            let rule = &rules[..end];
+            rules = &rules[end + 1..];
+            let Some(blank) = rule.iter().position(|byte| *byte == b' ') else { continue };
+            if target.matches(&rule[blank + 1..]) {
+                return decided_by(&rule[..blank]);
             }
         }
         Decision::ALLOWED
@@ -135,4 +137,10 @@ impl Robots {
     pub fn memory(&self) -> usize {
         size_of::<Self>() + self.rules.len() + self.note.len() + self.sitemaps.len()
     }
+}
+
+/// What a rule decides: its sign, and the number of its line.
+fn decided_by(head: &[u8]) -> Decision {
+    let line = std::str::from_utf8(head).ok().and_then(|head| head.get(1..)?.parse().ok());
+    Decision { allowed: head.first() == Some(&b'+'), line: line.filter(|line| *line > 0) }
 }

@@ -13,9 +13,9 @@ use std::borrow::Cow;
 use memchr::memmem;
 
 /// Stands for a pattern's `*`.
-const ANY: char = '|';
+const ANY: u8 = b'|';
 /// Stands for a pattern's `$` at its end.
-const END: char = '^';
+const END: u8 = b'^';
 
 /// What a query may hold as data in plain (RFC 3986, 3.4): there, and there alone, both
 /// spellings are the same, as in the RFC's example `?baz=https://foo.bar`.
@@ -67,30 +67,39 @@ impl<'a> Target<'a> {
     }
 
     /// Whether a canonical pattern matches.
-    pub(super) fn matches(&self, pattern: &str) -> bool {
+    pub(super) fn matches(&self, pattern: &[u8]) -> bool {
         match &self.open_query {
-            Some(open) if pattern.contains('?') => matches(pattern, open),
-            _ => matches(pattern, &self.address),
+            Some(open) if pattern.contains(&b'?') => matches(pattern, open.as_bytes()),
+            _ => matches(pattern, self.address.as_bytes()),
         }
     }
 }
 
-/// The leftmost place of each piece between wildcards leaves most room for the next: no choice
-/// has to be taken back.
-fn matches(pattern: &str, address: &str) -> bool {
-    let (pattern, to_end) = match pattern.strip_suffix(END) {
-        Some(pattern) => (pattern, true),
-        None => (pattern, false),
-    };
-    let mut pieces = pattern.split(ANY).map(str::as_bytes);
-    let first = pieces.next().unwrap_or_default();
-    let Some(mut rest) = address.as_bytes().strip_prefix(first) else { return false };
-    let Some(last) = pieces.next_back() else { return !to_end || rest.is_empty() };
-    for piece in pieces {
-        let Some(place) = memmem::find(rest, piece) else { return false };
-        rest = &rest[place + piece.len()..];
+fn matches(pattern: &[u8], address: &[u8]) -> bool {
+    // No address has a special character: what is the same ends before the first of them.
+    let n_same = pattern.iter().zip(address).take_while(|(a, b)| a == b).count();
+    match pattern[n_same..] {
+        [] => true,
+        [END] => address.len() == n_same,
+        [ANY, ref pattern @ ..] => matches_anywhere(pattern, &address[n_same..]),
+        _ => false,
     }
-    if to_end { rest.ends_with(last) } else { memmem::find(rest, last).is_some() }
+}
+
+/// Whether what follows a `*` matches. The leftmost place of each piece between wildcards leaves
+/// most room for the next: no choice has to be taken back.
+fn matches_anywhere(pattern: &[u8], mut address: &[u8]) -> bool {
+    let (pattern, to_end) = match pattern {
+        [pattern @ .., END] => (pattern, true),
+        pattern => (pattern, false),
+    };
+    let mut pieces = pattern.split(|byte| *byte == ANY);
+    let last = pieces.next_back().unwrap_or_default();
+    for piece in pieces {
+        let Some(place) = memmem::find(address, piece) else { return false };
+        address = &address[place + piece.len()..];
+    }
+    if to_end { address.ends_with(last) } else { memmem::find(address, last).is_some() }
 }
 
 fn write(text: &[u8], form: Form) -> String {
@@ -101,8 +110,8 @@ fn write(text: &[u8], form: Form) -> String {
         let octet = encoded.unwrap_or(text[idx]);
         let is_last = idx + 1 == text.len();
         match octet {
-            b'*' if encoded.is_none() && form == Form::Pattern => out.push(ANY),
-            b'$' if encoded.is_none() && form == Form::Pattern && is_last => out.push(END),
+            b'*' if encoded.is_none() && form == Form::Pattern => out.push(ANY.into()),
+            b'$' if encoded.is_none() && form == Form::Pattern && is_last => out.push(END.into()),
             b'*' | b'$' => out.push(octet.into()),
             _ if is_unreserved(octet) => out.push(octet.into()),
             _ if encoded.is_none() && is_reserved(octet) => out.push(octet.into()),
