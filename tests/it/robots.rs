@@ -3,6 +3,7 @@
 //!
 //! `RANKPOOL_FUZZ_SECONDS=600 cargo test --test it fuzz_robots` goes on for ten minutes each.
 
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -220,7 +221,8 @@ fn plain_query(query: &str) -> String {
 
 /// Each octet as it is compared.
 fn octet_words(text: &[u8]) -> Vec<String> {
-    let find = regex::bytes::Regex::new("(?s-u)%[0-9A-Fa-f]{2}|.").unwrap();
+    static FIND: LazyLock<regex::bytes::Regex> =
+        LazyLock::new(|| regex::bytes::Regex::new("(?s-u)%[0-9A-Fa-f]{2}|.").unwrap());
     let word = |found: regex::bytes::Match<'_>| {
         let bytes = found.as_bytes();
         let hex = std::str::from_utf8(&bytes[1..]).unwrap_or_default();
@@ -234,7 +236,7 @@ fn octet_words(text: &[u8]) -> Vec<String> {
             _ => format!("%{octet:02X}"),
         }
     };
-    find.find_iter(text).map(word).collect()
+    FIND.find_iter(text).map(word).collect()
 }
 
 fn rules(known: &'static [&'static str]) -> impl Strategy<Value = Vec<(bool, Vec<u8>)>> {
