@@ -46,6 +46,8 @@ mod robots;
 mod survival;
 // The rules of the architecture.
 mod tidy;
+// What a crawl reads of addresses and pages: properties, and another parser's opinion.
+mod urls;
 // What all of them use.
 mod util;
 // Archives, as programs of others read them.
