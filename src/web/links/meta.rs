@@ -1,39 +1,6 @@
-//! What a page's `<meta>` elements ask of a crawler.
-
-use std::ops::BitOr;
+//! What a page's `<meta>` elements say, apart from robots.
 
 use url::Url;
-
-/// What robots are asked not to do with a page.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MetaRobots {
-    /// Not to keep it.
-    pub noindex: bool,
-    /// Not to follow its links.
-    pub nofollow: bool,
-}
-
-impl MetaRobots {
-    /// Reads directives, such as `noindex, nofollow`; those that are not known do not count.
-    pub fn parse(content: &str) -> Self {
-        let words = content.split(',').map(str::trim);
-        words.map(Self::directive).fold(Self::default(), Self::bitor)
-    }
-
-    fn directive(word: &str) -> Self {
-        let is = |name: &str| word.eq_ignore_ascii_case(name);
-        Self { noindex: is("noindex") || is("none"), nofollow: is("nofollow") || is("none") }
-    }
-}
-
-/// Both: what one of them asks for is asked for.
-impl BitOr for MetaRobots {
-    type Output = Self;
-
-    fn bitor(self, other: Self) -> Self {
-        Self { noindex: self.noindex || other.noindex, nofollow: self.nofollow || other.nofollow }
-    }
-}
 
 /// Where a page sends its reader, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,22 +44,6 @@ fn address(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn directives_for_robots_are_read() {
-        for (content, noindex, nofollow) in [
-            ("noindex", true, false),
-            ("NoFollow", false, true),
-            (" noindex , nofollow,", true, true),
-            ("none", true, true),
-            ("all, index, follow", false, false),
-            ("noarchive, max-snippet:-1", false, false),
-            ("noindexing no follow", false, false),
-            ("", false, false),
-        ] {
-            assert_eq!(MetaRobots::parse(content), MetaRobots { noindex, nofollow }, "{content}");
-        }
-    }
 
     #[test]
     fn a_refresh_is_read_in_every_spelling() {

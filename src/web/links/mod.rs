@@ -22,7 +22,7 @@ mod text;
 
 use url::Url;
 
-pub use meta::{MetaRobots, Refresh};
+pub use meta::Refresh;
 pub use page::{Link, LinkKind, Page, Wanted, page};
 pub use scan::{Found, Scan, scan};
 

@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::MAX_URL;
-use super::meta::{MetaRobots, Refresh};
+use super::meta::Refresh;
 use super::reader::{End, Reader};
 use super::tags::Tags;
+use crate::web::robots::Directives;
 
 /// What is to be read of a page; the same on every rank.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +56,7 @@ pub struct Page {
     /// The first `<link rel=canonical>`.
     pub canonical: Option<Url>,
     /// What robots are asked.
-    pub robots: MetaRobots,
+    pub robots: Directives,
     /// The first `<meta http-equiv=refresh>`.
     pub refresh: Option<Refresh>,
     /// Where it leads over http and https, in the order of the document, each address once for

@@ -4,12 +4,13 @@ use rustc_hash::FxHashSet;
 use url::Url;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::meta::{self, MetaRobots, Refresh};
+use super::meta::{self, Refresh};
 use super::page::{Link, LinkKind, Page, Wanted};
 use super::srcset;
 use super::tags::{Attribute, Attributes, Hear, Tag};
 use super::text::Collapsed;
 use super::{MAX_TITLE, MAX_URL, without_fragment};
+use crate::web::robots::Directives;
 use crate::web::simhash::Simhash;
 
 /// Characters of a link's text that are kept.
@@ -34,7 +35,7 @@ pub(super) struct Reader<'w> {
     title: Option<Collapsed>,
     is_in_title: bool,
     canonical: Option<Url>,
-    robots: MetaRobots,
+    robots: Directives,
     refresh: Option<Refresh>,
     links: Vec<Link>,
     n_dropped: usize,
@@ -55,7 +56,7 @@ impl<'w> Reader<'w> {
             title: None,
             is_in_title: false,
             canonical: None,
-            robots: MetaRobots::default(),
+            robots: Directives::default(),
             refresh: None,
             links: Vec::new(),
             n_dropped: 0,
@@ -180,7 +181,7 @@ impl<'w> Reader<'w> {
             attributes.get(attribute).is_some_and(|value| value.trim().eq_ignore_ascii_case(name))
         };
         if is(Attribute::Name, "robots") || is(Attribute::Name, &self.wanted.agent) {
-            self.robots = self.robots | MetaRobots::parse(content);
+            self.robots |= Directives::from_list(content);
         }
         if is(Attribute::HttpEquiv, "refresh")
             && self.refresh.is_none()

@@ -210,7 +210,7 @@ fn robots_are_asked_by_name() {
         ("<meta property=robots content=none>", false, false),
         ("<!--<meta name=robots content=none>-->", false, false),
     ] {
-        assert_eq!(read(html).robots, MetaRobots { noindex, nofollow }, "{html}");
+        assert_eq!(read(html).robots, Directives { noindex, nofollow }, "{html}");
     }
 }
 
