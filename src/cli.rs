@@ -19,12 +19,14 @@ use crate::units;
 mod crawl;
 mod discover;
 mod explain;
+mod exec;
 mod fetch;
 mod launch;
 
 pub use crawl::CrawlArgs;
 pub use discover::{AnnounceArgs, DiscoverArgs, HostfileFormat, NetworkOptions};
 pub use explain::{Explain, ExplainArgs, ExplainLinks, ExplainRobotsArgs, ExplainUrl};
+pub use exec::{EXEC_EXAMPLES, ExecArgs};
 pub use fetch::FetchArgs;
 pub use launch::{LaunchArgs, TetherArgs};
 
@@ -99,6 +101,9 @@ pub enum Command {
     /// Follow links from web pages, politely, over all ranks
     #[command(after_help = CRAWL_EXAMPLES)]
     Crawl(Box<CrawlArgs>),
+    /// Run a command for each of some arguments
+    #[command(after_help = EXEC_EXAMPLES)]
+    Exec(ExecArgs),
     /// Show the ranks, their machines and what they have
     #[command(after_help = INFO_EXAMPLES)]
     Info(InfoArgs),
@@ -117,6 +122,12 @@ pub enum Command {
     /// Become mpirun, and end with the `launch` that started this
     #[command(name = "__tether", hide = true)]
     Tether(TetherArgs),
+    /// End the commands of a rank when it ends
+    #[command(name = "__watch", hide = true)]
+    Watch {
+        /// What they have in their environment.
+        token: String,
+    },
 }
 
 /// `rankpool run` and `rankpool check`.

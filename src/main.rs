@@ -20,6 +20,7 @@ use rankpool::job::{JobSpec, Output};
 use rankpool::launch::{self, Marks};
 use rankpool::placement::Wanted;
 use rankpool::run::{Finished, StoppedAtOnce};
+use rankpool::task::command;
 use rankpool::web::address::Rules;
 use rankpool::web::{explain, links, robots};
 use rankpool::{report, world};
@@ -37,6 +38,9 @@ fn main() -> ExitCode {
         // Before anything that `launch` would take for a sign of rank 0.
         Ok(Cli { command: Command::Tether(args) }) => {
             return ExitCode::from(told(launch::tether(args.parent, &args.command), &launcher));
+        }
+        Ok(Cli { command: Command::Watch { token } }) => {
+            return ExitCode::from(told(command::watch(&token), &launcher));
         }
         cli => cli,
     };
@@ -100,7 +104,11 @@ fn run(command: &Command, rank: &ThisRank) -> Result<u8> {
     let launcher = &rank.launcher;
     match command {
         Command::Check(args) => check(args, launcher),
-        Command::Run(_) | Command::Fib(_) | Command::Fetch(_) | Command::Crawl(_) => {
+        Command::Run(_)
+        | Command::Fib(_)
+        | Command::Fetch(_)
+        | Command::Crawl(_)
+        | Command::Exec(_) => {
             start(command, rank)
         }
         Command::Info(args) => info(launcher, *args),
@@ -108,7 +116,7 @@ fn run(command: &Command, rank: &ThisRank) -> Result<u8> {
         Command::Launch(args) => launch(args, launcher),
         Command::Announce(args) => announce(args),
         Command::Discover(args) => search(args),
-        Command::Tether(_) => bail!("`__tether` is for `launch` alone"),
+        Command::Tether(_) | Command::Watch { .. } => bail!("this is for rankpool itself alone"),
     }
 }
 
@@ -119,7 +127,8 @@ fn job(command: &Command) -> Result<JobSpec> {
         Command::Fib(args) => JobSpec::from_fib(args),
         Command::Fetch(args) => JobSpec::from_fetch(args),
         Command::Crawl(args) => JobSpec::from_crawl(args),
-        _ => bail!("`launch` starts `run`, `fib`, `fetch`, `crawl` or `info`"),
+        Command::Exec(args) => JobSpec::from_exec(args),
+        _ => bail!("`launch` starts `run`, `fib`, `fetch`, `crawl`, `exec` or `info`"),
     }
 }
 

@@ -36,7 +36,7 @@ pub struct LaunchArgs {
     /// The mpirun to use; default: that of the MPI that rankpool was built with
     #[arg(long, value_name = "PATH")]
     pub mpirun: Option<PathBuf>,
-    /// What the ranks are to do: `run JOB.toml`, `fib …`, `fetch …` or `info`
+    /// What the ranks are to do: `run JOB.toml`, `fib …`, `fetch …`, `exec …` or `info`
     #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true)]
     #[arg(allow_hyphen_values = true)]
     pub command: Vec<OsString>,

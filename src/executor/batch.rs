@@ -56,7 +56,14 @@ impl<'a> Batch<'a> {
         let limit = own.or(table.limit);
         let deadline = limit.map(|limit| Deadline::new(started, limit));
         let Config { memory, place, .. } = self.shared.config;
-        let context = Context { memory, deadline, place, cpu: self.shared };
+        let context = Context {
+            memory,
+            deadline,
+            place,
+            cpu: self.shared,
+            attempt: task.earlier_attempts + 1,
+            occurrence: task.occurrence,
+        };
         let result = run_caught(table, task, &context, record);
         let ended = now();
         self.clock.end(ended - started);
@@ -195,5 +202,6 @@ fn put_error(record: &mut Vec<u8>, error: &TaskError) {
     json::put_text(record, error.class.as_str());
     record.extend_from_slice(b",\"message\":");
     json::put_text(record, &error.message);
+    record.extend_from_slice(error.more.as_deref().unwrap_or_default().as_bytes());
     record.push(b'}');
 }

@@ -4,7 +4,7 @@
 //! A chunk is shared by a pool's threads, each taking the next few tasks when it is free; the
 //! outcomes leave in batches of some milliseconds, already formatted as records.
 //!
-//! A task that needs more memory than others leave it is put aside until they end.
+//! A task that needs more memory or threads than others leave it is put aside until they end.
 //!
 //! **Invariant:** talks to no other rank; outcomes leave through a channel.
 
@@ -25,7 +25,7 @@ pub use ledger::Ledger;
 
 use crate::message::{self, ChunkId, Task};
 use crate::task::{self, Cpu, Place, Pool, TaskError, Work};
-use admission::{Admission, Room};
+use admission::{Admission, Need, Room};
 use batch::Batch;
 use ledger::Clocks;
 
@@ -79,6 +79,8 @@ struct Shared {
     cpu: ThreadPool,
     io: Option<ThreadPool>,
     admission: Admission<Aside>,
+    /// Some task holds more than one thread of the CPU pool, so that all of them are counted.
+    counts_cores: bool,
     pid: u32,
     tables: Vec<Table>,
     clocks: Clocks,
@@ -103,7 +105,8 @@ impl Executor {
         let shared = Shared {
             cpu,
             io: io.transpose()?,
-            admission: Admission::new(config.memory, threads),
+            admission: Admission::new(config.memory, threads, config.threads.max(1)),
+            counts_cores: tables.iter().any(|table| table.work.cores() > 1),
             pid: std::process::id(),
             tables,
             clocks: Clocks::new(config.threads, config.io_threads, now),
@@ -207,7 +210,7 @@ impl Chunk {
     }
 }
 
-/// A task that waits for room in memory.
+/// A task that waits for room.
 #[derive(Debug)]
 struct Aside {
     chunk: Arc<Chunk>,
@@ -220,6 +223,12 @@ impl Shared {
             Pool::Cpu => Some(&self.cpu),
             Pool::Io => self.io.as_ref(),
         }
+    }
+
+    fn need(&self, task: &Task, table: &Table) -> Need {
+        let holds_cores = self.counts_cores && table.pool == Pool::Cpu;
+        let cores = if holds_cores { table.work.cores() } else { 0 };
+        Need { bytes: table.work.footprint(&task.input), cores }
     }
 
     fn table(&self, task: &Task) -> &Table {
@@ -286,8 +295,9 @@ fn run_tasks(chunk: &Arc<Chunk>, shared: &Arc<Shared>) {
             let task = &chunk.tasks[idx];
             let table = shared.table(task);
             let aside = || Aside { chunk: Arc::clone(chunk), idx };
-            let footprint = table.work.footprint(&task.input);
-            let Some(room) = shared.admission.enter(footprint, aside) else { continue };
+            let Some(room) = shared.admission.enter(shared.need(task, table), aside) else {
+                continue;
+            };
             batch.run(index(idx), task, table);
             leave(room, shared);
         }

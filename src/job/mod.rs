@@ -7,6 +7,7 @@
 //! later part sees a flag or a path that still has to be interpreted.
 
 mod complaint;
+mod exec;
 pub mod file;
 mod settings;
 mod tables;
@@ -20,7 +21,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use serde::Serialize;
 use toml::{Table, Value};
 
-use crate::cli::{CrawlArgs, FetchArgs, FibArgs, Overrides, RunOptions};
+use crate::cli::{CrawlArgs, ExecArgs, FetchArgs, FibArgs, Overrides, RunOptions};
 use crate::task::items::SeenByContent;
 use crate::task::{KINDS, Kind, Plan, PlanContext};
 use crate::units;
@@ -32,7 +33,7 @@ type Kinds = [&'static dyn Kind];
 /// A job, ready to run.
 #[derive(Debug)]
 pub struct JobSpec {
-    /// The job file's name without its ending; `fib` and `fetch` for the one-liners.
+    /// The job file's name without its ending; `fib`, `fetch` and `exec` for the one-liners.
     pub name: String,
     /// How the run goes.
     pub settings: Settings,
@@ -49,9 +50,12 @@ pub struct TableSpec {
 }
 
 impl TableSpec {
-    /// The files that its tasks are read from; a key that ends in `_from` names one.
+    /// The files that its tasks are read from; a key that ends in `_from` names one, also in
+    /// the tables of `lists`.
     fn read_files(&self) -> impl Iterator<Item = &str> {
-        let keys = self.plan.resolved.iter();
+        let lists = self.plan.resolved.get("lists").and_then(Value::as_array);
+        let tables = lists.into_iter().flatten().filter_map(Value::as_table);
+        let keys = tables.chain([&self.plan.resolved]).flatten();
         keys.filter(|(key, _)| key.ends_with("_from")).filter_map(|(_, value)| value.as_str())
     }
 }
@@ -87,6 +91,11 @@ impl JobSpec {
         let folder = Path::new("");
         let settings = Settings::merge(&args.run, &JobFile::default(), folder, results)?;
         Self::one_table(KINDS, "crawl", tables::crawl(args), settings)
+    }
+
+    /// The job of `rankpool exec`.
+    pub fn from_exec(args: &ExecArgs) -> Result<Self> {
+        Self::one_liner(KINDS, "exec", exec::table(args)?, &args.run)
     }
 
     fn from_file_of(kinds: &Kinds, path: &Path, overrides: &Overrides) -> Result<Self> {

@@ -56,6 +56,8 @@ impl Prepared {
             resume: settings.resume != Resume::No,
             heartbeat: settings.policy.heartbeat,
         };
+        let warnings = tables.iter().filter_map(|table| table.kind.warning(&table.plan.options));
+        warnings.for_each(|warning| warn(&warning));
         let shares = shares(&settings, world, &mut warn)?;
         let (mut results, earlier) = Results::open(&settings, &tables, warn)?;
         let mut done = earlier.map(|records| done(records, &settings, &tables)).transpose()?;

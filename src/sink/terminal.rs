@@ -54,6 +54,17 @@ impl Terminal {
             return Ok(());
         }
         let record: serde_json::Value = serde_json::from_slice(heard.outcome.record)?;
+        let printed = self.kinds[table].printed(&record).filter(|_| self.lines.0[table]);
+        if let Some([stdout, stderr]) = &printed {
+            self.suspended(|| {
+                io::stdout().write_all(stdout)?;
+                io::stdout().flush()?;
+                io::stderr().write_all(stderr)
+            })?;
+        }
+        if printed.is_some() && !shown_failure {
+            return Ok(());
+        }
         if !failed {
             return self
                 .suspended(|| writeln!(io::stdout(), "{}", self.kinds[table].describe(&record)));

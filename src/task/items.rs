@@ -9,6 +9,7 @@
 
 mod lines;
 mod numbers;
+mod product;
 mod seen;
 #[cfg(test)]
 mod tests;
@@ -16,5 +17,6 @@ mod texts;
 
 pub use lines::{lines_of, path_in};
 pub use numbers::{Cost, LARGEST, NumberItems, NumberRange, NumberSource, number_of};
+pub use product::{Column, Combination, List, Product};
 pub use seen::{Seen, SeenByContent};
 pub use texts::{Check, TextItems, TextSource};

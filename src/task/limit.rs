@@ -104,6 +104,11 @@ impl Deadline {
         Self { at: start.checked_add(limit), limit }
     }
 
+    /// The end of `limit` from now on.
+    pub fn after(limit: Duration) -> Self {
+        Self::new(now(), limit)
+    }
+
     /// How long the task might run in all.
     pub fn limit(&self) -> Duration {
         self.limit

@@ -7,6 +7,7 @@
 //!
 //! **Invariant:** nothing here knows of MPI, ranks' messages, files of results or threads.
 
+pub mod command;
 pub mod crawl;
 pub mod fetch;
 pub mod fibonacci;
@@ -31,7 +32,7 @@ use crate::units;
 
 /// Every kind of work, in the order in which help and errors list them.
 pub static KINDS: &[&dyn Kind] =
-    &[&fibonacci::Fibonacci, &fetch::Fetch, &crawl::Crawl, &probe::Probe];
+    &[&fibonacci::Fibonacci, &fetch::Fetch, &crawl::Crawl, &command::Command, &probe::Probe];
 
 /// Finds a kind by the name that job files use.
 pub fn kind(name: &str) -> Option<&'static dyn Kind> {
@@ -63,6 +64,19 @@ pub trait Kind: Sync {
 
     /// Why a job can have only one table of this kind, where it can.
     fn only_once(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// What may go wrong with a table of these [`Plan::options`] on this host, told before the run.
+    fn warning(&self, options: &str) -> Option<String> {
+        let _ = options;
+        None
+    }
+
+    /// What a task of this record printed itself, on standard output and standard error: shown
+    /// as it is where a line a task is shown, in place of [`Self::describe`].
+    fn printed(&self, record: &serde_json::Value) -> Option<[Vec<u8>; 2]> {
+        let _ = record;
         None
     }
 
@@ -160,6 +174,11 @@ pub trait Work: Send + Sync {
         0
     }
 
+    /// Threads of the CPU pool that each task holds while it runs, as far as there are.
+    fn cores(&self) -> u32 {
+        1
+    }
+
     /// Runs one task and appends its output as a JSON object.
     ///
     /// On an error, whatever was appended is dropped by the caller. A panic is caught by the
@@ -194,6 +213,10 @@ pub struct Context<'a> {
     pub place: Place,
     /// The rank's CPU pool.
     pub cpu: &'a dyn Cpu,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+    /// [`Item::occurrence`].
+    pub occurrence: u32,
 }
 
 /// A rank in its world, and how the run began: what a kind needs to know that writes files of
@@ -225,13 +248,15 @@ impl Cpu for NoPool {
 }
 
 impl Context<'_> {
-    /// Surroundings without a time limit and without pools.
+    /// Surroundings without a time limit and without pools, of a first attempt.
     pub const fn new(memory: u64) -> Self {
         Self {
             memory,
             deadline: None,
             place: Place { rank: 0, ranks: 1, resume: false },
             cpu: &NoPool,
+            attempt: 1,
+            occurrence: 0,
         }
     }
 
@@ -277,12 +302,14 @@ pub struct TaskError {
     pub message: String,
     /// Whoever refused asks to be asked again after so long.
     pub again: Option<Duration>,
+    /// What else the record's `error` has: members of a JSON object, each with a comma before it.
+    pub more: Option<Box<str>>,
 }
 
 impl TaskError {
     /// An error of `class` that says `message`.
     pub fn new(class: ErrorClass, message: impl Into<String>) -> Self {
-        Self { class, message: message.into(), again: None }
+        Self { class, message: message.into(), again: None, more: None }
     }
 }
 
@@ -322,6 +349,10 @@ pub enum ErrorClass {
     Crashed,
     /// The host's addresses are private, and such may not be connected to.
     PrivateAddress,
+    /// The command ended with an exit code that is not among `ok_exit`.
+    ExitCode,
+    /// A signal ended the command.
+    Signal,
 }
 
 impl ErrorClass {
@@ -340,6 +371,8 @@ impl ErrorClass {
         Self::Unavailable,
         Self::Crashed,
         Self::PrivateAddress,
+        Self::ExitCode,
+        Self::Signal,
     ];
 
     /// The code on the wire, from 1.
@@ -369,6 +402,8 @@ impl ErrorClass {
             Self::Unavailable => "unavailable",
             Self::Crashed => "crashed",
             Self::PrivateAddress => "private-address",
+            Self::ExitCode => "exit-code",
+            Self::Signal => "signal",
         }
     }
 }

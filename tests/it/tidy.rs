@@ -58,7 +58,16 @@ fn each_library_has_its_room() {
     only("mdns_sd::", &["discover/mdns.rs"]);
     only(
         "std::fs",
-        &["discover/", "inventory.rs", "job/", "launch/", "sink/", "task/items/", "web/"],
+        &[
+            "discover/",
+            "inventory.rs",
+            "job/",
+            "launch/",
+            "sink/",
+            "task/command/",
+            "task/items/",
+            "web/",
+        ],
     );
 }
 

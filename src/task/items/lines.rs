@@ -23,13 +23,15 @@ pub(super) struct LineFile {
     path: PathBuf,
     /// Readable more than once: a regular file.
     pub(super) regular: bool,
+    /// Whether lines are taken as they stand, comments and blanks included.
+    verbatim: bool,
 }
 
 impl LineFile {
     /// The file at `path`; `-` is standard input.
     pub(super) fn new(path: PathBuf) -> Result<Self> {
         if path.as_os_str() == "-" {
-            return Ok(Self { path, regular: false });
+            return Ok(Self { path, regular: false, verbatim: false });
         }
         let cannot = || format!("cannot read `{}`", path.display());
         let metadata = std::fs::metadata(&path).with_context(cannot)?;
@@ -37,7 +39,12 @@ impl LineFile {
             bail!("cannot read `{}`: it is a folder, not a file of lines", path.display());
         }
         let regular = metadata.is_file();
-        Ok(Self { path, regular })
+        Ok(Self { path, regular, verbatim: false })
+    }
+
+    /// The same, whose lines are taken as they stand; only empty ones are left out.
+    pub(super) fn verbatim(self) -> Self {
+        Self { verbatim: true, ..self }
     }
 
     /// Starts to read.
@@ -51,7 +58,8 @@ impl LineFile {
                 File::open(&self.path).with_context(cannot)?,
             ))
         };
-        Ok(Lines { reader, name: self.name(), number: 0, buffer: Vec::new() })
+        let (name, verbatim) = (self.name(), self.verbatim);
+        Ok(Lines { reader, name, number: 0, buffer: Vec::new(), verbatim })
     }
 
     fn name(&self) -> String {
@@ -124,7 +132,7 @@ impl LineFile {
             return Ok(Reading::File(self.open()?));
         }
         let (sender, receiver) = bounded(READ_AHEAD);
-        let file = Self { path: self.path.clone(), regular: false };
+        let file = Self { path: self.path.clone(), ..*self };
         let read_all = move || {
             let lines =
                 file.open().map(|mut lines| std::iter::from_fn(move || lines.next().transpose()));
@@ -139,12 +147,14 @@ impl LineFile {
     }
 }
 
-/// The lines of a file that mean something: neither blank nor a comment (`#`).
+/// The lines of a file that mean something: neither blank nor a comment (`#`), or, verbatim, not
+/// empty.
 pub(super) struct Lines {
     reader: Box<dyn BufRead>,
     name: String,
     number: u64,
     buffer: Vec<u8>,
+    verbatim: bool,
 }
 
 /// One line, without the blanks around it.
@@ -169,7 +179,8 @@ impl Lines {
             }
             self.number += 1;
             let text = self.text()?;
-            if text.as_ref().is_ok_and(|text| text.is_empty() || text.starts_with('#')) {
+            let is_comment = |text: &String| text.starts_with('#') && !self.verbatim;
+            if text.as_ref().is_ok_and(|text| text.is_empty() || is_comment(text)) {
                 continue;
             }
             return Ok(Some(Line { number: self.number, text }));
@@ -190,7 +201,11 @@ impl Lines {
             1 => self.buffer.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&self.buffer),
             _ => &self.buffer,
         };
-        let text = std::str::from_utf8(bytes).map(|text| text.trim().to_owned());
+        let trimmed = |text: &str| match self.verbatim {
+            true => text.strip_suffix('\n').unwrap_or(text).to_owned(),
+            false => text.trim().to_owned(),
+        };
+        let text = std::str::from_utf8(bytes).map(trimmed);
         Ok(text.map_err(|_| "the line is not valid UTF-8"))
     }
 }
