@@ -248,7 +248,7 @@ fn tell(finished: &Finished) -> Result<()> {
         writeln!(text, "stopped early: {reason}")?;
     }
     match finished.output {
-        Output::Stdout => io::stderr().lock().write_all(text.as_bytes())?,
+        Output::Stdout | Output::Printed => io::stderr().lock().write_all(text.as_bytes())?,
         _ => io::stdout().lock().write_all(text.as_bytes())?,
     }
     Ok(())

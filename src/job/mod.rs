@@ -115,8 +115,10 @@ impl JobSpec {
     }
 
     fn one_liner(kinds: &Kinds, name: &str, table: Table, options: &RunOptions) -> Result<Self> {
+        // Commands print by themselves.
+        let output = if name == "exec" { Output::Printed } else { Output::Lines };
         let folder = Path::new("");
-        let settings = Settings::merge(options, &JobFile::default(), folder, Output::Lines)?;
+        let settings = Settings::merge(options, &JobFile::default(), folder, output)?;
         Self::one_table(kinds, name, table, settings)
     }
 

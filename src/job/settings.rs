@@ -69,6 +69,8 @@ pub enum Output {
     Stdout,
     /// To standard output, a line each for people: what `fib` and `fetch` do by themselves.
     Lines,
+    /// Nowhere; what tasks print goes to standard output: what `exec` does by itself.
+    Printed,
     /// Nowhere.
     None,
 }
@@ -177,7 +179,7 @@ impl Settings {
     fn files(&self) -> impl Iterator<Item = &Path> {
         let output = match &self.output {
             Output::File(path) => Some(path.as_path()),
-            Output::Stdout | Output::Lines | Output::None => None,
+            Output::Stdout | Output::Lines | Output::Printed | Output::None => None,
         };
         output.into_iter().chain(self.stats.as_deref())
     }
@@ -198,7 +200,7 @@ impl Settings {
             output: match &self.output {
                 Output::File(path) => path_as_text(path)?,
                 Output::Stdout => "-".to_owned(),
-                Output::Lines | Output::None => "none".to_owned(),
+                Output::Lines | Output::Printed | Output::None => "none".to_owned(),
             },
             stats: self.stats.as_deref().map(path_as_text).transpose()?,
             ordered: self.ordered,

@@ -149,7 +149,7 @@ fn lines(settings: &Settings, tables: &[TableSpec]) -> Lines {
     let small = |table: &TableSpec| table.plan.source.remaining().is_some_and(|n| n <= SMALL_TABLE);
     Lines(match settings.output {
         Output::Stdout => vec![false; tables.len()],
-        Output::Lines => vec![true; tables.len()],
+        Output::Lines | Output::Printed => vec![true; tables.len()],
         Output::File(_) | Output::None => {
             tables.iter().map(|table| !settings.quiet && small(table)).collect()
         }

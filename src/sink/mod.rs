@@ -61,7 +61,7 @@ impl Results {
     ) -> Result<(Self, Option<Records>)> {
         let mut earlier = None;
         let file = match (&settings.output, settings.resume) {
-            (Output::Lines | Output::None, Resume::No) => None,
+            (Output::Lines | Output::Printed | Output::None, Resume::No) => None,
             (Output::Stdout, Resume::No) => Some(JsonLines::stdout()),
             (Output::File(path), Resume::No) => {
                 let file = ResultsFile::create(path, settings.overwrite, settings.fsync)?;

@@ -63,7 +63,7 @@ fn of_kind<'a>(records: &'a [Value], kind: &str) -> Vec<&'a Value> {
 fn every_job_file_is_sound_and_has_a_test() {
     let names: Vec<_> =
         jobs().iter().map(|job| job.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
-    assert_eq!(names, ["demo", "fetch", "fibonacci"], "each is run by a test below");
+    assert_eq!(names, ["command", "demo", "fetch", "fibonacci"], "each is run by a test below");
     for job in jobs() {
         let job = job.to_str().unwrap();
         assert!(n_tasks(&[job]) > 0);
@@ -113,6 +113,31 @@ fn every_way_to_name_terms_and_to_take_them() {
     }
     let largest = records.last().unwrap();
     assert_eq!(largest["input"]["n"], "9223372036854775808");
+}
+
+#[test]
+fn every_way_to_run_a_command() {
+    let (command, text) = read("command");
+    let records = run(&[&command]);
+    let output = |arg: &str| {
+        let of = |record: &&Value| record["input"]["args"][0] == arg;
+        records.iter().find(of).unwrap()["output"]["stdout"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(output("it's $HOME"), "a value is it's $HOME\n");
+    assert!(output("command.toml").ends_with(" command.toml\n"));
+    assert!(output("B").starts_with("B\nC B\n"), "{}", output("B"));
+    assert_eq!(output("a.in"), "");
+
+    // The keys that it shows, commented out or not, are all that the program knows.
+    let resolved = rankpool().args(["check", &command]).run().0.stdout;
+    let resolved: toml::Table = toml::from_str(&resolved).unwrap();
+    let tables = resolved["task"].as_array().unwrap().iter();
+    for key in tables.flat_map(|table| table.as_table().unwrap().keys()) {
+        let shown = text.lines().any(|line| {
+            line.trim_start_matches(['#', ' ', '{', ',']).starts_with(&format!("{key} = "))
+        });
+        assert!(shown, "`{key}` is not in jobs/command.toml");
+    }
 }
 
 #[test]

@@ -20,6 +20,8 @@ mod netns;
 mod exchange;
 // `rankpool explain`.
 mod explain;
+// The kind `command`: programs as tasks.
+mod command;
 // The kind `fetch` against servers on loopback.
 mod fetch;
 mod site;

@@ -198,6 +198,7 @@ fn the_defaults_are_those_that_check_fills_in() {
     for (heading, job, place) in [
         ("The job", "", None),
         ("`kind = \"fetch\"`", "[[task]]\nkind = 'fetch'\nurls = 'http://h/'", Some("task")),
+        ("`kind = \"command\"`", "[[task]]\nkind = 'command'\nrun = 'true'", Some("task")),
         ("`kind = \"probe\"`", "[[task]]\nkind = 'probe'\nn = 1", Some("task")),
     ] {
         let (code, resolved) = check(job);
@@ -219,7 +220,7 @@ fn the_defaults_are_those_that_check_fills_in() {
 #[test]
 fn every_flag_and_every_error_class_is_named() {
     let readme = readme();
-    for command in ["run", "check", "fib", "fetch", "info"] {
+    for command in ["run", "check", "fib", "fetch", "exec", "info"] {
         let (ran, _) = rankpool().line(&format!("{command} --help")).run();
         let options = ran.stdout.lines().filter(|line| line.trim_start().starts_with('-'));
         let words = options.flat_map(|line| line.split([' ', ',', '[', '=']));

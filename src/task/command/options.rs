@@ -222,7 +222,8 @@ pub(super) struct Templates {
 }
 
 impl Templates {
-    /// Where no text has a placeholder, the values go to the end of the command.
+    /// Where no text has a placeholder and no list a name, the values go to the end of the
+    /// command.
     pub(super) fn new(options: &Options) -> Result<Self> {
         let read = |key: &str, text: &str, shell| {
             ensure!(!text.contains('\0'), "`{key}` has a zero byte");
@@ -246,7 +247,8 @@ impl Templates {
             stdin: plain("stdin", &options.stdin)?,
             stdin_file: plain("stdin_file", &options.stdin_file)?,
         };
-        if !options.lists.is_empty() && templates.all().all(|text| text.as_text().is_some()) {
+        let nameless = !options.lists.is_empty() && options.lists.iter().all(Option::is_none);
+        if nameless && templates.all().all(|text| text.as_text().is_some()) {
             templates.append(options.shell);
         }
         templates.check_names(&options.lists)?;

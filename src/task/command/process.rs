@@ -32,6 +32,9 @@ use crate::task::{Deadline, ErrorClass, TaskError};
 /// Where the kernel has no file descriptors for processes (before Linux 5.3), so often is looked
 /// whether a command has ended.
 const LOOK: Duration = Duration::from_millis(5);
+/// So long a new command is waited for without a look at what it prints: the end of one that
+/// takes no longer wakes its thread once, not once more for each of its pipes.
+const AT_ONCE: Duration = Duration::from_millis(5);
 /// What a pipe holds at most (pipe(7)): more is no longer the ended command's.
 const PIPE: usize = 1 << 16;
 
@@ -180,6 +183,9 @@ struct Running {
 impl Running {
     /// Reads what the command prints until it has ended, and ends it when its time is over.
     fn wait(&mut self, captures: &mut [Capture<'_>; 2]) -> io::Result<()> {
+        if self.ends_at_once()? {
+            return self.drain(captures);
+        }
         loop {
             let left = self.next.map(|(deadline, _)| deadline.left());
             if left == Some(Duration::ZERO) {
@@ -193,6 +199,17 @@ impl Running {
                 return self.drain(captures);
             }
             self.read(ready, captures)?;
+        }
+    }
+
+    fn ends_at_once(&self) -> io::Result<bool> {
+        let Some(pidfd) = &self.pidfd else { return Ok(false) };
+        let left = self.next.map_or(AT_ONCE, |(deadline, _)| deadline.left().min(AT_ONCE));
+        let limit = Timespec::try_from(left).ok();
+        match poll(&mut [PollFd::new(pidfd, PollFlags::IN)], limit.as_ref()) {
+            Ok(n) => Ok(n > 0),
+            Err(Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 
