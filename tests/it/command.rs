@@ -10,7 +10,7 @@ use crate::util::{Dir, Ran, Running, mpirun, rankpool, ranks_of};
 #[track_caller]
 fn run_to(code: i32, table: &str) -> (Vec<Value>, Ran, Dir) {
     let job = format!("threads = 2\n[[task]]\nkind = 'command'\n{table}\n");
-    let (ran, dir) = rankpool().job(&job).run();
+    let (ran, dir) = rankpool().job(&job).args(["--quiet"]).run();
     ran.code(code);
     let mut records = dir.records("job.results.jsonl");
     records.sort_by_key(|record| record["input"]["args"].to_string());
@@ -261,7 +261,7 @@ fn commands_end_with_their_rank_however_that_ends() {
     let mut running = rankpool().job(&format!("threads = 2\n{LONG}")).start();
     let rank = running.child.id();
     running.poll("commands", |running| exists(running, "started1") && exists(running, "started2"));
-    assert!(commands_of(rank).len() >= 6, "{:?}", commands_of(rank));
+    running.poll("all of them", |_| commands_of(rank).len() >= 6);
     let bare = [running.dir.read("bare1"), running.dir.read("bare2")];
     assert!(bare.iter().all(|pid| runs(pid)));
     running.child.kill().unwrap();
