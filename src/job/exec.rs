@@ -96,7 +96,9 @@ fn lists(words: &[String]) -> Result<Vec<Value>> {
             continue;
         }
         ensure!(!values.is_empty(), "no file after `{separator_word}`; name one, or `-`");
-        values.iter().for_each(|file| add("args_from", file.as_str().into()));
+        for file in values {
+            add("args_from", file.as_str().into());
+        }
     }
     Ok(lists)
 }

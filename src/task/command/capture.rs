@@ -144,15 +144,12 @@ impl<'a> Capture<'a> {
             return;
         }
         let is_cut = self.total > self.kept.len() as u64;
-        match text(&self.kept, is_cut) {
-            Some(text) => {
-                member(record, "");
-                json::put_text(record, text);
-            }
-            None => {
-                member(record, "_base64");
-                json::put_text(record, &BASE64_STANDARD.encode(&self.kept));
-            }
+        if let Some(text) = text(&self.kept, is_cut) {
+            member(record, "");
+            json::put_text(record, text);
+        } else {
+            member(record, "_base64");
+            json::put_text(record, &BASE64_STANDARD.encode(&self.kept));
         }
         if is_cut {
             bytes(record);
@@ -195,24 +192,26 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(limit: usize, parts: &[&[u8]], expected: serde_json::Value, last: Option<&str>) {
+    fn check(limit: usize, parts: &[&[u8]], expected: &serde_json::Value, last: Option<&str>) {
         let mut capture = Capture::new(limit, None, 0);
-        parts.iter().for_each(|part| capture.take(part).unwrap());
-        assert_eq!(put(&capture), expected);
+        for part in parts {
+            capture.take(part).unwrap();
+        }
+        assert_eq!(put(&capture), *expected);
         assert_eq!(capture.last_line().as_deref(), last);
     }
 
     #[test]
     fn text_is_kept_up_to_the_limit() {
         use serde_json::json;
-        check(9, &[], json!({"out": ""}), None);
-        check(9, &[b"a\n", b"b \n\n"], json!({"out": "a\nb \n\n"}), Some("b"));
-        check(2, &[b"a", b"b"], json!({"out": "ab"}), Some("ab"));
-        check(2, &[b"abc"], json!({"out": "ab", "out_bytes": 3, "out_cut": true}), Some("abc"));
-        check(0, &[b"a\n"], json!({"out": "", "out_bytes": 2, "out_cut": true}), Some("a"));
+        check(9, &[], &json!({"out": ""}), None);
+        check(9, &[b"a\n", b"b \n\n"], &json!({"out": "a\nb \n\n"}), Some("b"));
+        check(2, &[b"a", b"b"], &json!({"out": "ab"}), Some("ab"));
+        check(2, &[b"abc"], &json!({"out": "ab", "out_bytes": 3, "out_cut": true}), Some("abc"));
+        check(0, &[b"a\n"], &json!({"out": "", "out_bytes": 2, "out_cut": true}), Some("a"));
         let cut = json!({"out": "a", "out_bytes": 3, "out_cut": true});
-        check(2, &["aé".as_bytes()], cut, Some("aé"));
-        check(9, &[b"\xff\x00"], json!({"out_base64": "/wA="}), Some("\u{fffd} "));
+        check(2, &["aé".as_bytes()], &cut, Some("aé"));
+        check(9, &[b"\xff\x00"], &json!({"out_base64": "/wA="}), Some("\u{fffd} "));
     }
 
     #[test]

@@ -41,12 +41,12 @@ pub(super) struct Written {
 pub(super) fn columns(
     written: &[Written],
     folder: &Path,
-    start: Option<PathBuf>,
+    start: Option<&Path>,
 ) -> Result<Vec<List>> {
     let place = |idx: usize| move || format!("`lists`: list {}", idx + 1);
     let mut lists = Vec::new();
     for (idx, list) in written.iter().enumerate() {
-        let column = column(list, folder, start.as_deref());
+        let column = column(list, folder, start);
         let column = if written.len() == 1 { column } else { column.with_context(place(idx)) }?;
         ensure!(idx > 0 || !list.zip, "`lists`: the first has nothing before it to `zip` with");
         lists.push(List { column, linked: list.zip });
@@ -108,7 +108,6 @@ fn matches(pattern: &str, start: Option<&Path>) -> Result<Column> {
         let short = if is_relative { path.strip_prefix(start).unwrap_or(&path) } else { &path };
         let text = short.to_str();
         let text = text.with_context(|| format!("`{}` is not UTF-8; rename it", path.display()))?;
-        // No value is to look like a flag by accident; a pattern in the current folder may be one.
         Ok(text.to_owned())
     };
     Ok(Column::Texts(found.map(path).collect::<Result<_>>()?))
@@ -121,7 +120,9 @@ pub(super) fn input(number: u64, values: &Result<Vec<String>, &'static str>) -> 
         Err(wrong) => format!("\0{wrong}"),
         Ok(values) => {
             let mut text = format!("{number}\0");
-            values.iter().for_each(|value| text.extend([value, "\0"]));
+            for value in values {
+                text.extend([value, "\0"]);
+            }
             text
         }
     };

@@ -59,9 +59,9 @@ impl Kind for Command {
     fn plan(&self, table: toml::Table, context: &mut PlanContext<'_>) -> Result<Plan> {
         let planned = options::plan(table, context.folder)?;
         // What the task is made of: the same command with the same values is the same task.
-        let content = serde_json::to_string(&(&planned.options.run, planned.options.shell))?;
-        let seen = Rc::clone(&context.seen.of(&format!("{NAME} {content}")));
-        let tables = context.seen.of(&format!("{NAME} tables {content}"));
+        let same = serde_json::to_string(&(&planned.options.run, planned.options.shell))?;
+        let seen = Rc::clone(&context.seen.of(&format!("{NAME} {same}")));
+        let tables = context.seen.of(&format!("{NAME} tables {same}"));
         let source = Box::new(lists::Commands::new(planned.lists, seen, tables)?);
         let options = serde_json::to_string(&planned.options)?;
         let (resolved, limit) = (planned.resolved, planned.limit);
@@ -242,15 +242,15 @@ impl Commands {
             return Err(invalid(format!("{given} arguments, and the command takes {lists}")));
         }
         let values = Values { args: &args, number };
-        let argv = self.argv(values);
+        let words = self.argv(values);
         let more_env = self.more_env(values, &self.id(input, context.occurrence), context);
-        let program = self.program(&argv[0], &more_env)?;
+        let program = self.program(&words[0], &more_env)?;
         let dir = self.templates.dir.as_ref().map(|dir| PathBuf::from(dir.text(values)));
         let failed = |message| TaskError::new(ErrorClass::Failed, message);
         let token = &tether::Tether::get().map_err(failed)?.token;
         let more_env: Vec<_> = more_env.into_iter().collect();
         let start = Start {
-            argv: &argv,
+            argv: &words,
             program: &program,
             dir: dir.as_deref(),
             env: self.env(token),
@@ -302,9 +302,10 @@ impl Work for Commands {
         let mut captures = [capture(0), capture(1)];
         let ended = self.process(input, context, &mut captures)?;
         let is_ok = matches!(ended.how, How::Exit(code) if self.is_ok(code));
-        let error = match ended.was_told {
-            true => context.check().err(),
-            false => (!is_ok).then(|| failure(&ended, &captures[1])),
+        let error = if ended.was_told {
+            context.check().err()
+        } else {
+            (!is_ok).then(|| failure(&ended, &captures[1]))
         };
         let Some(error) = error else {
             record.push(b'{');

@@ -88,7 +88,7 @@ pub(super) fn plan(mut written: toml::Table, folder: &Path) -> Result<Planned> {
     let options = options(&table, folder)?;
     let templates = Templates::new(&options)?;
     let given = given(table)?;
-    let lists = lists::columns(&given, folder, glob_start(&templates.dir))?;
+    let lists = lists::columns(&given, folder, glob_start(templates.dir.as_ref()).as_deref())?;
     complete(&mut written, &options, folder)?;
     Ok(Planned { resolved: written, options, lists, limit })
 }
@@ -154,7 +154,7 @@ fn given(table: Table) -> Result<Vec<Written>> {
 }
 
 /// Where a relative pattern starts: where the commands run.
-fn glob_start(dir: &Option<Template>) -> Option<PathBuf> {
+fn glob_start(dir: Option<&Template>) -> Option<PathBuf> {
     match dir {
         None => Some(PathBuf::new()),
         Some(dir) => dir.as_text().map(PathBuf::from),

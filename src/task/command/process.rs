@@ -1,7 +1,7 @@
 //! One command from its start to its end: what it prints is read while it runs, on the thread
 //! that waits for it.
 //!
-//! Programs are started by posix_spawn(3), which std uses where nothing has to be done in the new
+//! Programs are started by `posix_spawn(3)`, which std uses where nothing has to be done in the new
 //! process: no copy of this process is made, as fork(2) would, which MPI libraries do not all
 //! bear.
 //!

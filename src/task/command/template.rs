@@ -60,20 +60,17 @@ impl Template {
             let is_shells = names.shell && rest[..start].ends_with('$');
             let end = rest[start..].find('}').map(|length| start + length);
             let piece = end.filter(|_| !is_shells).map(|end| piece(&rest[start + 1..end], names));
-            match piece.transpose()?.flatten() {
-                Some(piece) => {
-                    plain.push_str(&rest[..start]);
-                    if !plain.is_empty() {
-                        pieces.push(Piece::Text(std::mem::take(&mut plain)));
-                    }
-                    pieces.push(piece);
-                    rest = &rest[end.expect("a piece has an end") + 1..];
-                }
-                None => {
-                    plain.push_str(&rest[..=start]);
-                    rest = &rest[start + 1..];
-                }
+            let Some(piece) = piece.transpose()?.flatten() else {
+                plain.push_str(&rest[..=start]);
+                rest = &rest[start + 1..];
+                continue;
+            };
+            plain.push_str(&rest[..start]);
+            if !plain.is_empty() {
+                pieces.push(Piece::Text(std::mem::take(&mut plain)));
             }
+            pieces.push(piece);
+            rest = &rest[end.expect("a piece has an end") + 1..];
         }
         plain.push_str(rest);
         if !plain.is_empty() {

@@ -201,9 +201,9 @@ impl Lines {
             1 => self.buffer.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&self.buffer),
             _ => &self.buffer,
         };
-        let trimmed = |text: &str| match self.verbatim {
-            true => text.strip_suffix('\n').unwrap_or(text).to_owned(),
-            false => text.trim().to_owned(),
+        let trimmed = |text: &str| {
+            let verbatim = || text.strip_suffix('\n').unwrap_or(text);
+            if self.verbatim { verbatim() } else { text.trim() }.to_owned()
         };
         let text = std::str::from_utf8(bytes).map(trimmed);
         Ok(text.map_err(|_| "the line is not valid UTF-8"))
