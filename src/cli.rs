@@ -18,15 +18,15 @@ use crate::units;
 
 mod crawl;
 mod discover;
-mod explain;
 mod exec;
+mod explain;
 mod fetch;
 mod launch;
 
 pub use crawl::CrawlArgs;
 pub use discover::{AnnounceArgs, DiscoverArgs, HostfileFormat, NetworkOptions};
-pub use explain::{Explain, ExplainArgs, ExplainLinks, ExplainRobotsArgs, ExplainUrl};
 pub use exec::{EXEC_EXAMPLES, ExecArgs};
+pub use explain::{Explain, ExplainArgs, ExplainLinks, ExplainRobotsArgs, ExplainUrl};
 pub use fetch::FetchArgs;
 pub use launch::{LaunchArgs, TetherArgs};
 

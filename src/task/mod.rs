@@ -8,6 +8,7 @@
 //! **Invariant:** nothing here knows of MPI, ranks' messages, files of results or threads.
 
 pub mod command;
+mod context;
 pub mod crawl;
 pub mod fetch;
 pub mod fibonacci;
@@ -17,18 +18,15 @@ pub mod probe;
 mod source;
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::mpsc;
 use std::time::Duration;
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
+pub use context::{Context, Cpu, NoPool, Place};
 pub use limit::{Deadline, TimeLimit};
 pub use source::{Account, Begin, End, Ended, Item, Next, Note, Source};
-
-use crate::units;
 
 /// Every kind of work, in the order in which help and errors list them.
 pub static KINDS: &[&dyn Kind] =
@@ -200,97 +198,6 @@ pub struct Done {
     /// What the task has to tell its source on rank 0 beside its record, in a form that only the
     /// two of them know; at most 4 GiB. It is not told where the task is tried again.
     pub report: Vec<u8>,
-}
-
-/// What a running task may know of its surroundings.
-#[derive(Clone, Copy, Debug)]
-pub struct Context<'a> {
-    /// Bytes that this rank may use for its tasks.
-    pub memory: u64,
-    /// When the task's time is over, if it has a limit.
-    pub deadline: Option<Deadline>,
-    /// Where it runs.
-    pub place: Place,
-    /// The rank's CPU pool.
-    pub cpu: &'a dyn Cpu,
-    /// Which attempt this is, from 1.
-    pub attempt: u32,
-    /// [`Item::occurrence`].
-    pub occurrence: u32,
-}
-
-/// A rank in its world, and how the run began: what a kind needs to know that writes files of
-/// its own on every rank.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// This rank.
-    pub rank: u32,
-    /// How many there are.
-    pub ranks: u32,
-    /// Whether the run goes on with what an earlier one left.
-    pub resume: bool,
-}
-
-/// A rank's CPU pool, as a task that waits in the I/O pool sees it.
-pub trait Cpu: Sync + fmt::Debug {
-    /// Has the CPU pool do `step` when a core is free. Must not wait.
-    fn spawn(&self, step: Box<dyn FnOnce() + Send>);
-}
-
-/// No pool: a step is done at once, by the caller.
-#[derive(Debug)]
-pub struct NoPool;
-
-impl Cpu for NoPool {
-    fn spawn(&self, step: Box<dyn FnOnce() + Send>) {
-        step();
-    }
-}
-
-impl Context<'_> {
-    /// Surroundings without a time limit and without pools, of a first attempt.
-    pub const fn new(memory: u64) -> Self {
-        Self {
-            memory,
-            deadline: None,
-            place: Place { rank: 0, ranks: 1, resume: false },
-            cpu: &NoPool,
-            attempt: 1,
-            occurrence: 0,
-        }
-    }
-
-    /// Has the CPU pool compute what a task of the I/O pool needs, and waits for it: hundreds of
-    /// tasks may wait for their servers, as many as there are cores may compute. A panic of
-    /// `step` is the caller's.
-    pub fn on_cpu<T: Send + 'static>(&self, step: impl FnOnce() -> T + Send + 'static) -> T {
-        let (sender, receiver) = mpsc::sync_channel(1);
-        self.cpu.spawn(Box::new(move || {
-            // Nobody listens only where the caller is gone, and the whole rank with it.
-            let _ = sender.send(catch_unwind(AssertUnwindSafe(step)));
-        }));
-        match receiver.recv().expect("the pool does what it is given") {
-            Ok(computed) => computed,
-            Err(panic) => resume_unwind(panic),
-        }
-    }
-
-    /// Whether the task's time is over.
-    pub fn is_over(&self) -> bool {
-        self.deadline.is_some_and(|deadline| deadline.left().is_zero())
-    }
-
-    /// Fails once the task's time is over. A task that takes long asks between its steps;
-    /// nothing else ends it. One that ends by itself has its outcome, however late.
-    pub fn check(&self) -> Result<(), TaskError> {
-        match self.deadline {
-            Some(deadline) if deadline.left().is_zero() => {
-                let limit = units::format_duration(deadline.limit());
-                Err(TaskError::new(ErrorClass::Timeout, format!("took longer than {limit}")))
-            }
-            _ => Ok(()),
-        }
-    }
 }
 
 /// Why a task failed: data, written to its record.

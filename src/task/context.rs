@@ -1,0 +1,100 @@
+//! What a running task may know of its surroundings: its rank's memory and pools, its time, and
+//! where and how often it runs.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::mpsc;
+
+use super::{Deadline, ErrorClass, TaskError};
+use crate::units;
+
+/// What a running task may know of its surroundings.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// Bytes that this rank may use for its tasks.
+    pub memory: u64,
+    /// When the task's time is over, if it has a limit.
+    pub deadline: Option<Deadline>,
+    /// Where it runs.
+    pub place: Place,
+    /// The rank's CPU pool.
+    pub cpu: &'a dyn Cpu,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+    /// [`Item::occurrence`].
+    pub occurrence: u32,
+}
+
+/// A rank in its world, and how the run began: what a kind needs to know that writes files of
+/// its own on every rank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// This rank.
+    pub rank: u32,
+    /// How many there are.
+    pub ranks: u32,
+    /// Whether the run goes on with what an earlier one left.
+    pub resume: bool,
+}
+
+/// A rank's CPU pool, as a task that waits in the I/O pool sees it.
+pub trait Cpu: Sync + fmt::Debug {
+    /// Has the CPU pool do `step` when a core is free. Must not wait.
+    fn spawn(&self, step: Box<dyn FnOnce() + Send>);
+}
+
+/// No pool: a step is done at once, by the caller.
+#[derive(Debug)]
+pub struct NoPool;
+
+impl Cpu for NoPool {
+    fn spawn(&self, step: Box<dyn FnOnce() + Send>) {
+        step();
+    }
+}
+
+impl Context<'_> {
+    /// Surroundings without a time limit and without pools, of a first attempt.
+    pub const fn new(memory: u64) -> Self {
+        Self {
+            memory,
+            deadline: None,
+            place: Place { rank: 0, ranks: 1, resume: false },
+            cpu: &NoPool,
+            attempt: 1,
+            occurrence: 0,
+        }
+    }
+
+    /// Has the CPU pool compute what a task of the I/O pool needs, and waits for it: hundreds of
+    /// tasks may wait for their servers, as many as there are cores may compute. A panic of
+    /// `step` is the caller's.
+    pub fn on_cpu<T: Send + 'static>(&self, step: impl FnOnce() -> T + Send + 'static) -> T {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        self.cpu.spawn(Box::new(move || {
+            // Nobody listens only where the caller is gone, and the whole rank with it.
+            let _ = sender.send(catch_unwind(AssertUnwindSafe(step)));
+        }));
+        match receiver.recv().expect("the pool does what it is given") {
+            Ok(computed) => computed,
+            Err(panic) => resume_unwind(panic),
+        }
+    }
+
+    /// Whether the task's time is over.
+    pub fn is_over(&self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline.left().is_zero())
+    }
+
+    /// Fails once the task's time is over. A task that takes long asks between its steps;
+    /// nothing else ends it. One that ends by itself has its outcome, however late.
+    pub fn check(&self) -> Result<(), TaskError> {
+        match self.deadline {
+            Some(deadline) if deadline.left().is_zero() => {
+                let limit = units::format_duration(deadline.limit());
+                Err(TaskError::new(ErrorClass::Timeout, format!("took longer than {limit}")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
