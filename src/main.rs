@@ -108,9 +108,7 @@ fn run(command: &Command, rank: &ThisRank) -> Result<u8> {
         | Command::Fib(_)
         | Command::Fetch(_)
         | Command::Crawl(_)
-        | Command::Exec(_) => {
-            start(command, rank)
-        }
+        | Command::Exec(_) => start(command, rank),
         Command::Info(args) => info(launcher, *args),
         Command::Explain(args) => explain(&args.what, launcher),
         Command::Launch(args) => launch(args, launcher),
