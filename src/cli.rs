@@ -22,6 +22,7 @@ mod exec;
 mod explain;
 mod fetch;
 mod launch;
+mod pipe;
 
 pub use crawl::CrawlArgs;
 pub use discover::{AnnounceArgs, DiscoverArgs, HostfileFormat, NetworkOptions};
@@ -29,6 +30,7 @@ pub use exec::{EXEC_EXAMPLES, ExecArgs};
 pub use explain::{Explain, ExplainArgs, ExplainLinks, ExplainRobotsArgs, ExplainUrl};
 pub use fetch::FetchArgs;
 pub use launch::{LaunchArgs, TetherArgs};
+pub use pipe::{PipeArgs, PipeEnd, PipeReadArgs, PipeWriteArgs};
 
 use crawl::CRAWL_EXAMPLES;
 use discover::{ANNOUNCE_EXAMPLES, DISCOVER_EXAMPLES};
@@ -119,6 +121,9 @@ pub enum Command {
     /// Find the machines that announce themselves, and write a hostfile
     #[command(after_help = DISCOVER_EXAMPLES)]
     Discover(DiscoverArgs),
+    /// Write to a named pipe, or read one
+    #[command(after_help = pipe::PIPE_EXAMPLES)]
+    Pipe(PipeArgs),
     /// Become mpirun, and end with the `launch` that started this
     #[command(name = "__tether", hide = true)]
     Tether(TetherArgs),

@@ -29,6 +29,7 @@
 //! - [`sink`]: where outcomes go. [`stats`]: what is counted. [`report`]: statistics as text.
 //! - [`launch`]: starts a world and supervises it, from outside.
 //! - [`discover`]: machines that say on the network that they are there, as a hostfile.
+//! - [`pipe`]: named pipes, for processes that know nothing of each other.
 //! - [`json`], [`units`]: small things that many use.
 //!
 //! # A task's way
@@ -65,6 +66,7 @@ pub mod job;
 pub mod json;
 pub mod launch;
 pub mod message;
+pub mod pipe;
 pub mod placement;
 pub mod policy;
 pub mod report;

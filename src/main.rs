@@ -4,15 +4,17 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where results are told")]
 
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use clap::Parser as _;
 use clap::error::ErrorKind;
 use rankpool::cli::{
     self, AnnounceArgs, Cli, Command, DiscoverArgs, Explain, ExplainLinks, ExplainRobotsArgs,
-    ExplainUrl, HostfileFormat, InfoArgs, JobArgs, LaunchArgs,
+    ExplainUrl, HostfileFormat, InfoArgs, JobArgs, LaunchArgs, PipeEnd,
 };
 use rankpool::discover::{self, announce::Announcement, hostfile::Format, search::Search};
 use rankpool::inventory::Launcher;
@@ -23,7 +25,7 @@ use rankpool::run::{Finished, StoppedAtOnce};
 use rankpool::task::command;
 use rankpool::web::address::Rules;
 use rankpool::web::{explain, links, robots};
-use rankpool::{report, world};
+use rankpool::{pipe, report, world};
 
 /// Some task failed.
 const SOME_FAILED: u8 = 1;
@@ -31,6 +33,9 @@ const SOME_FAILED: u8 = 1;
 const COULD_NOT_RUN: u8 = 2;
 /// The run ended early, and can be gone on with.
 const STOPPED_EARLY: u8 = 3;
+
+/// How long `pipe read` waits by itself.
+const PIPE_DEADLINE: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
     let launcher = Launcher::find(|name| std::env::var(name).ok());
@@ -114,6 +119,7 @@ fn run(command: &Command, rank: &ThisRank) -> Result<u8> {
         Command::Launch(args) => launch(args, launcher),
         Command::Announce(args) => announce(args),
         Command::Discover(args) => search(args),
+        Command::Pipe(args) => pipe(&args.end),
         Command::Tether(_) | Command::Watch { .. } => bail!("this is for rankpool itself alone"),
     }
 }
@@ -218,6 +224,37 @@ fn search(args: &DiscoverArgs) -> Result<u8> {
     };
     let hostfile = discover::search(&search, &mut say)?;
     write!(io::stdout().lock(), "{hostfile}")?;
+    Ok(0)
+}
+
+fn pipe(end: &PipeEnd) -> Result<u8> {
+    match end {
+        PipeEnd::Read(args) => {
+            let deadline = args.deadline.or((!args.follow).then_some(PIPE_DEADLINE));
+            pipe::read(&args.path, args.follow, deadline, &mut io::stdout())?;
+        }
+        PipeEnd::Write(args) if args.lines => {
+            let lines = args.messages.iter().map(|line| [line.as_bytes(), b"\n"].concat());
+            let lines: Vec<u8> = lines.flatten().collect();
+            let from_stdin = args.messages == ["-"];
+            let lines: Box<dyn io::BufRead> = if from_stdin {
+                Box::new(io::stdin().lock())
+            } else {
+                Box::new(io::Cursor::new(lines))
+            };
+            pipe::write_lines(&args.path, lines, args.deadline)?;
+        }
+        PipeEnd::Write(args) => {
+            let mut typed = Vec::new();
+            if args.messages.iter().any(|message| message == "-") {
+                io::stdin().read_to_end(&mut typed)?;
+            }
+            let messages = args.messages.iter();
+            let messages =
+                messages.map(|word| if word == "-" { &typed[..] } else { word.as_bytes() });
+            pipe::write(&args.path, messages, args.deadline)?;
+        }
+    }
     Ok(0)
 }
 

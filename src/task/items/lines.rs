@@ -1,13 +1,15 @@
 //! Files of lines and standard input, read one line at a time.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::task::Poll;
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, bail};
 use crossbeam_channel::{Receiver, TryRecvError, bounded};
+
+use crate::pipe::stdin;
 
 /// Longest line that is kept, in bytes: a file without line ends must not fill the memory.
 const MAX_LINE: u64 = 1 << 20;
@@ -50,7 +52,7 @@ impl LineFile {
     /// Starts to read.
     pub(super) fn open(&self) -> Result<Lines> {
         let reader: Box<dyn BufRead> = if self.path.as_os_str() == "-" {
-            Box::new(io::stdin().lock())
+            Box::new(BufReader::with_capacity(1 << 16, stdin::open()))
         } else {
             let cannot = || format!("cannot read `{}`", self.path.display());
             Box::new(BufReader::with_capacity(
