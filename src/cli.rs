@@ -23,6 +23,7 @@ mod explain;
 mod fetch;
 mod launch;
 mod pipe;
+mod stream;
 
 pub use crawl::CrawlArgs;
 pub use discover::{AnnounceArgs, DiscoverArgs, HostfileFormat, NetworkOptions};
@@ -31,6 +32,7 @@ pub use explain::{Explain, ExplainArgs, ExplainLinks, ExplainRobotsArgs, Explain
 pub use fetch::FetchArgs;
 pub use launch::{LaunchArgs, TetherArgs};
 pub use pipe::{PipeArgs, PipeEnd, PipeReadArgs, PipeWriteArgs};
+pub use stream::{RunArgs, StreamOptions};
 
 use crawl::CRAWL_EXAMPLES;
 use discover::{ANNOUNCE_EXAMPLES, DISCOVER_EXAMPLES};
@@ -49,6 +51,7 @@ Examples:
   mpirun -n 4 rankpool run jobs/demo.toml
   mpirun -n 4 --hostfile hostfile rankpool run jobs/demo.toml --stats stats.json
   rankpool run jobs/demo.toml --schedule guided,8 --output out.jsonl --overwrite
+  seq 1000 | sed 's/^/fib /' | rankpool run --tasks - --output -
 
 The results go to JOB.results.jsonl in the current directory unless `output` in the job file or
 --output says otherwise. What stands on the command line wins over the job file.";
@@ -90,7 +93,7 @@ pub struct Cli {
 pub enum Command {
     /// Run a job file
     #[command(after_help = RUN_EXAMPLES)]
-    Run(JobArgs),
+    Run(RunArgs),
     /// Check a job file and print it resolved, without running it
     #[command(after_help = CHECK_EXAMPLES)]
     Check(JobArgs),
@@ -135,7 +138,7 @@ pub enum Command {
     },
 }
 
-/// `rankpool run` and `rankpool check`.
+/// `rankpool check`.
 #[derive(Clone, Debug, Args)]
 pub struct JobArgs {
     /// The job file (TOML)
@@ -163,7 +166,7 @@ pub struct Overrides {
 #[command(next_help_heading = "The run")]
 pub struct RunOptions {
     /// Where the results go: a file, `-` for standard output, `none` for nowhere
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", visible_alias = "results")]
     pub output: Option<PathBuf>,
     /// Replace an existing results file instead of refusing it
     #[arg(long)]

@@ -127,7 +127,7 @@ fn run(command: &Command, rank: &ThisRank) -> Result<u8> {
 /// The job of a command that has one.
 fn job(command: &Command) -> Result<JobSpec> {
     match command {
-        Command::Run(args) => JobSpec::from_file(&args.job, &args.overrides),
+        Command::Run(args) => JobSpec::from_run(args),
         Command::Fib(args) => JobSpec::from_fib(args),
         Command::Fetch(args) => JobSpec::from_fetch(args),
         Command::Crawl(args) => JobSpec::from_crawl(args),

@@ -10,6 +10,7 @@ mod complaint;
 mod exec;
 pub mod file;
 mod settings;
+pub mod stream;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -21,7 +22,9 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use serde::Serialize;
 use toml::{Table, Value};
 
-use crate::cli::{CrawlArgs, ExecArgs, FetchArgs, FibArgs, Overrides, RunOptions};
+use crate::cli::{
+    CrawlArgs, ExecArgs, FetchArgs, FibArgs, Overrides, RunArgs, RunOptions, StreamOptions,
+};
 use crate::task::items::SeenByContent;
 use crate::task::{KINDS, Kind, Plan, PlanContext};
 use crate::units;
@@ -39,6 +42,8 @@ pub struct JobSpec {
     pub settings: Settings,
     /// The tables, in their order.
     pub tables: Vec<TableSpec>,
+    /// Tasks that come while it runs.
+    pub stream: Option<stream::OfJob>,
 }
 
 /// One `[[task]]` table, ready to run.
@@ -58,6 +63,10 @@ impl TableSpec {
         let keys = tables.chain([&self.plan.resolved]).flatten();
         keys.filter(|(key, _)| key.ends_with("_from")).filter_map(|(_, value)| value.as_str())
     }
+
+    fn reads_stdin(&self) -> bool {
+        self.read_files().any(|path| path == "-")
+    }
 }
 
 impl fmt::Debug for TableSpec {
@@ -73,6 +82,11 @@ impl JobSpec {
     /// The job in a file, as the command line changes it.
     pub fn from_file(path: &Path, overrides: &Overrides) -> Result<Self> {
         Self::from_file_of(KINDS, path, overrides)
+    }
+
+    /// The job of `rankpool run`: a file, a stream of tasks, or both.
+    pub fn from_run(args: &RunArgs) -> Result<Self> {
+        Self::from_parts(KINDS, args.job.as_deref(), &args.stream, &args.overrides)
     }
 
     /// The job of `rankpool fib`.
@@ -99,7 +113,18 @@ impl JobSpec {
     }
 
     fn from_file_of(kinds: &Kinds, path: &Path, overrides: &Overrides) -> Result<Self> {
-        let mut written = JobFile::read(path)?;
+        Self::from_parts(kinds, Some(path), &StreamOptions::default(), overrides)
+    }
+
+    fn from_parts(
+        kinds: &Kinds,
+        path: Option<&Path>,
+        stream: &StreamOptions,
+        overrides: &Overrides,
+    ) -> Result<Self> {
+        let mut written = path.map_or_else(|| Ok(JobFile::default()), JobFile::read)?;
+        // Without a file it is the stream that the job is named after.
+        let path = path.unwrap_or(Path::new("tasks"));
         let place = path.display();
         let folder = path.parent().unwrap_or(Path::new(""));
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
@@ -108,10 +133,18 @@ impl JobSpec {
             .and_then(|settings| settings.spare(path).map(|()| settings))
             .with_context(|| place.to_string())?;
         let numbered = |idx: usize| format!("{place}: [[task]] {}: ", idx + 1);
+        let wanted = stream::Wanted::new(stream, kinds)?;
+        let of_stream = wanted.iter().flat_map(|wanted| wanted.tables(&written.task));
+        written.task.extend(of_stream.collect::<Vec<_>>());
         let kinds = kinds_of(kinds, &written.task, numbered)?;
         tables::replace(&mut written.task, &overrides.tables).with_context(|| place.to_string())?;
-        let tables = plan(&kinds, written.task, folder, numbered)?;
-        Ok(Self { name: stem.into_owned(), settings, tables })
+        let mut seen = SeenByContent::default();
+        let mut tables = plan(&kinds, written.task, folder, &mut seen, numbered)?;
+        let connect = |wanted: stream::Wanted| {
+            wanted.connect(&mut tables, settings.ordered, folder, &mut seen)
+        };
+        let stream = wanted.map(connect).transpose()?;
+        Ok(Self { name: stem.into_owned(), settings, tables, stream })
     }
 
     fn one_liner(kinds: &Kinds, name: &str, table: Table, options: &RunOptions) -> Result<Self> {
@@ -125,8 +158,9 @@ impl JobSpec {
     fn one_table(kinds: &Kinds, name: &str, table: Table, settings: Settings) -> Result<Self> {
         let (folder, tables) = (Path::new(""), vec![table]);
         let kinds = kinds_of(kinds, &tables, |_| String::new())?;
-        let tables = plan(&kinds, tables, folder, |_| String::new())?;
-        Ok(Self { name: name.to_owned(), settings, tables })
+        let mut seen = SeenByContent::default();
+        let tables = plan(&kinds, tables, folder, &mut seen, |_| String::new())?;
+        Ok(Self { name: name.to_owned(), settings, tables, stream: None })
     }
 
     /// The job with every default filled in, again as a job file, whose own resolved form is
@@ -163,7 +197,8 @@ impl JobSpec {
             );
         };
         let is_stream = |path: &str| !Path::new(path).is_file();
-        if self.tables.iter().any(|table| table.read_files().any(is_stream)) {
+        let is_read_once = self.stream.as_ref().is_some_and(|stream| !stream.is_regular);
+        if is_read_once || self.tables.iter().any(|table| table.read_files().any(is_stream)) {
             return Err(
                 "its tasks came from a stream, which no restart can read again: a file of \
                         tasks makes it restartable",
@@ -216,14 +251,14 @@ fn plan(
     kinds: &[&'static dyn Kind],
     tables: Vec<Table>,
     folder: &Path,
+    seen: &mut SeenByContent,
     place: impl Fn(usize) -> String,
 ) -> Result<Vec<TableSpec>> {
-    let mut seen = SeenByContent::default();
     let mut planned = Vec::with_capacity(tables.len());
     for (idx, (kind, mut table)) in kinds.iter().zip(tables).enumerate() {
         table.remove("kind");
         let misplaced = JobFile::KEYS.into_iter().find(|key| table.contains_key(*key));
-        let mut context = PlanContext { folder, seen: &mut seen };
+        let mut context = PlanContext { folder, seen: &mut *seen };
         let plan = kind.plan(table, &mut context).map_err(|error| {
             let told = complaint::explain(&error);
             anyhow!("{}{}", place(idx), at_its_place(&told, misplaced).unwrap_or(told))
@@ -240,8 +275,7 @@ fn plan(
 
 /// Lines of standard input go to one table: two would each get some of them, by chance.
 fn check_standard_input(tables: &[TableSpec]) -> Result<()> {
-    let reads = |table: &&TableSpec| table.read_files().any(|path| path == "-");
-    if tables.iter().filter(reads).count() > 1 {
+    if tables.iter().filter(|table| table.reads_stdin()).count() > 1 {
         bail!("two tables read standard input (`-`); give one of them a file");
     }
     Ok(())

@@ -155,6 +155,8 @@ impl Feed {
                     self.exhausted[idx] = true;
                     continue;
                 }
+                // Another table's turn may have come to light.
+                Next::Waiting if self.current(pool) != Some(idx) => continue,
                 Next::Waiting => return Ok(None),
                 Next::Task(item) => (item, None),
                 Next::Failed(item, error) => (item, Some(error)),
@@ -171,8 +173,13 @@ impl Feed {
     }
 
     fn current(&self, pool: Pool) -> Option<usize> {
-        (0..self.tables.len())
-            .find(|&idx| !self.exhausted[idx] && (self.in_order || self.tables[idx].pool == pool))
+        (0..self.tables.len()).filter(|&idx| !self.exhausted[idx]).find(|&idx| {
+            if self.in_order {
+                self.tables[idx].source.is_turn()
+            } else {
+                self.tables[idx].pool == pool
+            }
+        })
     }
 
     /// Tasks of `pool` still to come and to be run, where every one of its sources knows. An

@@ -37,7 +37,7 @@ impl Prepared {
         world: &[Inventory],
         mut warn: impl FnMut(&str),
     ) -> Result<Self> {
-        let JobSpec { name, mut settings, tables } = job?;
+        let JobSpec { name, mut settings, tables, stream: _ } = job?;
         settings.policy.walltime = settings.policy.walltime.or_else(allocation_left);
         let lines = lines(&settings, &tables);
         let to_file = matches!(settings.output, Output::File(_) | Output::Stdout);

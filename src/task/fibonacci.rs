@@ -27,6 +27,7 @@ use toml::Value as Toml;
 
 use super::items::{self, NumberItems, NumberSource};
 use super::limit;
+use super::stream::{self, Lines, Streamed};
 use super::{
     Context, Done, ErrorClass, Input, Kind, Plan, PlanContext, Pool, Source, TaskError, Work,
 };
@@ -98,8 +99,7 @@ impl Kind for Fibonacci {
                 "no `n`; add a number, a range such as `\"1..=1000\"`, a list of these, or `n_from`, a file"
             );
         }
-        let group = modulus.map_or("fibonacci".to_owned(), |m| format!("fibonacci modulo {m}"));
-        let seen = context.seen.of(&group);
+        let seen = context.seen.of(&group(modulus));
         let from = n_from.map(|path| items::path_in(context.folder, path));
         let cost = cost::of(value, modulus);
         let source = NumberItems::new("n", n.as_ref(), from)?.source("n", seen, cost)?;
@@ -137,9 +137,43 @@ impl Kind for Fibonacci {
         Ok(true)
     }
 
+    fn streamed(&self) -> Option<&'static dyn Streamed> {
+        Some(&Self)
+    }
+
     fn describe(&self, record: &serde_json::Value) -> String {
         describe::describe(record)
     }
+}
+
+impl Streamed for Fibonacci {
+    fn word(&self) -> &'static str {
+        "fib"
+    }
+
+    fn table(&self, like: Option<&toml::Table>) -> toml::Table {
+        let mut table = stream::without(like, &["n", "n_from"]);
+        table.insert("n".to_owned(), Toml::Array(Vec::new()));
+        // How many terms will come is not known.
+        table.entry("value").or_insert(Value::Summary.as_str().into());
+        table
+    }
+
+    fn lines(&self, resolved: &toml::Table, context: &mut PlanContext<'_>) -> Result<Lines> {
+        let Table { value, modulus, .. } = resolved.clone().try_into()?;
+        let modulus = modulus.as_ref().map(read_modulus).transpose()?;
+        let cost = cost::of(value, modulus);
+        let read = move |line: &stream::Line<'_>| {
+            let n = line.number("n")?;
+            Ok((Input::Number(n), cost(n)))
+        };
+        Ok(Lines { read: Box::new(read), seen: context.seen.of(&group(modulus)) })
+    }
+}
+
+/// Terms with the same text are the same tasks.
+fn group(modulus: Option<u64>) -> String {
+    modulus.map_or("fibonacci".to_owned(), |m| format!("fibonacci modulo {m}"))
 }
 
 /// Reads a modulus; TOML's integers end at 2^63 - 1, larger ones are strings.

@@ -16,6 +16,7 @@ pub mod items;
 mod limit;
 pub mod probe;
 mod source;
+pub mod stream;
 
 use std::fmt;
 use std::time::Duration;
@@ -32,9 +33,10 @@ pub use source::{Account, Begin, End, Ended, Item, Next, Note, Source};
 pub static KINDS: &[&dyn Kind] =
     &[&fibonacci::Fibonacci, &fetch::Fetch, &crawl::Crawl, &command::Command, &probe::Probe];
 
-/// Finds a kind by the name that job files use.
+/// Finds a kind by its name in records: that of job files, or `line`.
 pub fn kind(name: &str) -> Option<&'static dyn Kind> {
-    KINDS.iter().copied().find(|kind| kind.name() == name)
+    let of_streams: [&'static dyn Kind; 1] = [&stream::BadLine];
+    KINDS.iter().copied().chain(of_streams).find(|kind| kind.name() == name)
 }
 
 /// One kind of work: what stands in a `[[task]]` table as `kind = "…"`.
@@ -75,6 +77,11 @@ pub trait Kind: Sync {
     /// as it is where a line a task is shown, in place of [`Self::describe`].
     fn printed(&self, record: &serde_json::Value) -> Option<[Vec<u8>; 2]> {
         let _ = record;
+        None
+    }
+
+    /// How lines of a stream of tasks name those of this kind, where they can.
+    fn streamed(&self) -> Option<&'static dyn stream::Streamed> {
         None
     }
 

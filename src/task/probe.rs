@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::stream::{self, Lines, Streamed};
 use super::{Context, Done, ErrorClass, Input, Kind, Plan, PlanContext, TaskError, Work, items};
 use crate::json;
 use options::{Action, Options};
@@ -44,6 +45,10 @@ impl Kind for Probe {
         Ok(Box::new(Orders(serde_json::from_str(options)?)))
     }
 
+    fn streamed(&self) -> Option<&'static dyn Streamed> {
+        Some(&Self)
+    }
+
     fn describe(&self, record: &serde_json::Value) -> String {
         let field = |name: &str| match &record[name] {
             serde_json::Value::String(text) => text.clone(),
@@ -59,6 +64,24 @@ impl Kind for Probe {
         format!(
             "for input {n}, the probe run by rank {rank} pid {pid} on host {host} gave {output}"
         )
+    }
+}
+
+impl Streamed for Probe {
+    fn word(&self) -> &'static str {
+        "probe"
+    }
+
+    fn table(&self, like: Option<&toml::Table>) -> toml::Table {
+        let mut table = stream::without(like, &["n", "n_from"]);
+        table.insert("count".to_owned(), 0.into());
+        table
+    }
+
+    fn lines(&self, resolved: &toml::Table, context: &mut PlanContext<'_>) -> Result<Lines> {
+        let cost = options::cost(resolved)?;
+        let read = move |line: &stream::Line<'_>| Ok((Input::Number(line.number("n")?), cost));
+        Ok(Lines { read: Box::new(read), seen: context.seen.of(self.name()) })
     }
 }
 

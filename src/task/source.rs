@@ -21,6 +21,12 @@ pub trait Source {
     /// The next task, if there is one now. `now` is the time since the run's start.
     fn next(&mut self, now: Duration) -> Result<Next>;
 
+    /// Whether the next task in the order of the job may be its: several tables may share one
+    /// stream.
+    fn is_turn(&self) -> bool {
+        true
+    }
+
     /// How many tasks are still to come, where that is known.
     fn remaining(&self) -> Option<u64>;
 

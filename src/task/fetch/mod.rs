@@ -17,6 +17,7 @@ use url::Url;
 use self::options::{Options, Table};
 use self::page::Reader;
 use super::items::TextItems;
+use super::stream::{self, Lines, Streamed};
 use super::{Context, Done, ErrorClass, Input, Kind, Plan, PlanContext, Pool, TaskError, Work};
 use crate::web::http::Client;
 use crate::web::{Error, Failure};
@@ -66,6 +67,10 @@ impl Kind for Fetch {
         }
     }
 
+    fn streamed(&self) -> Option<&'static dyn Streamed> {
+        Some(&Self)
+    }
+
     fn describe(&self, record: &Value) -> String {
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let mut line = format!(
@@ -84,6 +89,27 @@ impl Kind for Fetch {
             line.push_str(" no links");
         }
         line
+    }
+}
+
+impl Streamed for Fetch {
+    fn word(&self) -> &'static str {
+        "fetch"
+    }
+
+    fn table(&self, like: Option<&toml::Table>) -> toml::Table {
+        let mut table = stream::without(like, &["urls", "urls_from"]);
+        table.insert("urls".to_owned(), toml::Value::Array(Vec::new()));
+        table
+    }
+
+    fn lines(&self, resolved: &toml::Table, context: &mut PlanContext<'_>) -> Result<Lines> {
+        let base = Table::read(resolved.clone())?.base;
+        let read = move |line: &stream::Line<'_>| {
+            let url = address(&line.text("url")?, base.as_ref())?;
+            Ok((Input::Text(String::from(url).into()), COST))
+        };
+        Ok(Lines { read: Box::new(read), seen: context.seen.of(self.name()) })
     }
 }
 

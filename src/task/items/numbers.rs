@@ -18,7 +18,7 @@ use crate::task::{ErrorClass, Input, Item, Next, Source, TaskError};
 pub const LARGEST: u64 = 1 << 63;
 
 /// Expected seconds of a number's task on an ordinary core.
-pub type Cost = Box<dyn Fn(u64) -> f32>;
+pub type Cost = Box<dyn Fn(u64) -> f32 + Send + Sync>;
 
 /// `count` numbers: `first`, `first + step`, … up to at most [`LARGEST`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

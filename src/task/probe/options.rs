@@ -124,6 +124,11 @@ pub(super) fn plan(mut written: toml::Table, context: &mut PlanContext<'_>) -> R
     })
 }
 
+/// Expected seconds of a task of a table.
+pub(super) fn cost(table: &toml::Table) -> Result<f32> {
+    Ok(options(&table.clone().try_into()?)?.cost())
+}
+
 fn numbers(table: Table, context: &PlanContext<'_>) -> Result<NumberItems> {
     if table.n.is_none() && table.n_from.is_none() && table.count.is_none() {
         bail!("no `n`; add numbers as in `n = \"0..10\"`, `n_from`, a file of them, or `count`");
