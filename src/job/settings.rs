@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::file::{self, JobFile};
 use crate::cli::RunOptions;
+use crate::pipe;
 use crate::policy::{Fsync, Policy, Retries};
 use crate::schedule::Schedule;
 use crate::units;
@@ -65,6 +66,8 @@ pub enum Resume {
 pub enum Output {
     /// To a file, as JSON Lines.
     File(PathBuf),
+    /// To a named pipe, as JSON Lines.
+    Fifo(PathBuf),
     /// To standard output, as JSON Lines.
     Stdout,
     /// To standard output, a line each for people: what `fib` and `fetch` do by themselves.
@@ -82,6 +85,14 @@ impl Output {
             Some("-") => Self::Stdout,
             Some("none") => Self::None,
             _ => Self::File(path),
+        }
+    }
+
+    /// The same, where it is known what stands at its path.
+    fn found(self) -> Self {
+        match self {
+            Self::File(path) if pipe::is_fifo(&path) => Self::Fifo(path),
+            other => other,
         }
     }
 }
@@ -146,7 +157,7 @@ impl Settings {
             },
             ordered: options.ordered.or(written.ordered).unwrap_or(false),
             memory: options.memory.or(written.memory),
-            output,
+            output: output.found(),
             overwrite: options.overwrite,
             resume: match (options.retry_failed, options.resume) {
                 (true, _) => Resume::MissingAndFailed,
@@ -168,7 +179,7 @@ impl Settings {
         if stats.as_os_str().is_empty() || stats == Path::new("-") {
             bail!("`stats` needs a file of its own, such as `stats.json`");
         }
-        let Output::File(output) = &self.output else { return Ok(()) };
+        let (Output::File(output) | Output::Fifo(output)) = &self.output else { return Ok(()) };
         if absolute(output)? == absolute(stats)? {
             bail!("`{}` is both `output` and `stats`; name two files", output.display());
         }
@@ -178,7 +189,7 @@ impl Settings {
     /// The files that the run writes.
     fn files(&self) -> impl Iterator<Item = &Path> {
         let output = match &self.output {
-            Output::File(path) => Some(path.as_path()),
+            Output::File(path) | Output::Fifo(path) => Some(path.as_path()),
             Output::Stdout | Output::Lines | Output::Printed | Output::None => None,
         };
         output.into_iter().chain(self.stats.as_deref())
@@ -198,7 +209,7 @@ impl Settings {
     pub(super) fn resolved(&self) -> Result<Resolved> {
         Ok(Resolved {
             output: match &self.output {
-                Output::File(path) => path_as_text(path)?,
+                Output::File(path) | Output::Fifo(path) => path_as_text(path)?,
                 Output::Stdout => "-".to_owned(),
                 Output::Lines | Output::Printed | Output::None => "none".to_owned(),
             },

@@ -40,7 +40,7 @@ impl Prepared {
         let JobSpec { name, mut settings, tables, stream: _ } = job?;
         settings.policy.walltime = settings.policy.walltime.or_else(allocation_left);
         let lines = lines(&settings, &tables);
-        let to_file = matches!(settings.output, Output::File(_) | Output::Stdout);
+        let to_file = matches!(settings.output, Output::File(_) | Output::Fifo(_) | Output::Stdout);
         let records = to_file || lines.0.contains(&true);
         let table_setup = |table: &TableSpec| TableSetup {
             kind: table.kind.name().to_owned(),
@@ -150,7 +150,7 @@ fn lines(settings: &Settings, tables: &[TableSpec]) -> Lines {
     Lines(match settings.output {
         Output::Stdout => vec![false; tables.len()],
         Output::Lines | Output::Printed => vec![true; tables.len()],
-        Output::File(_) | Output::None => {
+        Output::File(_) | Output::Fifo(_) | Output::None => {
             tables.iter().map(|table| !settings.quiet && small(table)).collect()
         }
     })

@@ -161,8 +161,14 @@ impl<'a, T: Transport> Leader<'a, T> {
     }
 
     fn is_over(&self) -> bool {
-        let stopped = self.stop.as_ref().is_some_and(|stop| stop.is_over(self.elapsed()));
-        stopped || self.root.is_done()
+        let elapsed = self.elapsed();
+        let stopped = self.stop.as_ref().filter(|stop| stop.is_over(elapsed));
+        if stopped.is_none() && !self.root.is_done() {
+            return false;
+        }
+        // Whoever reads the results has time, unless the run is to end now.
+        let is_late = stopped.is_some_and(|stop| stop.is_late(elapsed));
+        is_late || self.output_lost.is_some() || !self.results.is_pending()
     }
 
     pub(super) fn elapsed(&self) -> Duration {
@@ -195,7 +201,9 @@ impl<'a, T: Transport> Leader<'a, T> {
         }
         self.watch()?;
         let elapsed = self.elapsed();
-        self.root.hand_out(elapsed, &mut self.orders)?;
+        if !self.results.is_full() {
+            self.root.hand_out(elapsed, &mut self.orders)?;
+        }
         self.carry_out()?;
         self.send()?;
         let (done, total) = self.root.progress();

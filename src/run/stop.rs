@@ -26,8 +26,13 @@ impl Stop {
         self.busy[rank.idx()] = false;
     }
 
+    /// Whether nobody is waited for any longer.
+    pub(super) fn is_late(&self, now: Duration) -> bool {
+        now >= self.deadline
+    }
+
     /// Whether the run can end.
     pub(super) fn is_over(&self, now: Duration) -> bool {
-        now >= self.deadline || !self.busy.contains(&true)
+        self.is_late(now) || !self.busy.contains(&true)
     }
 }

@@ -143,7 +143,7 @@ fn resume_hint(output: &Output) -> String {
             }
             format!("to go on: `{}`", words.join(" "))
         }
-        Output::Stdout | Output::Lines | Output::Printed | Output::None => {
+        Output::Fifo(_) | Output::Stdout | Output::Lines | Output::Printed | Output::None => {
             "without a results file it cannot be gone on with".to_owned()
         }
     }

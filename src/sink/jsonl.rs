@@ -1,10 +1,13 @@
 //! JSON Lines: one record a task, written whole.
 
-use std::io::{self, Write};
+use std::fs::OpenOptions;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
 use super::file::ResultsFile;
+use super::stream::Stream;
 
 /// Records gathered before they go to the kernel in one piece.
 const BUFFER: usize = 1 << 20;
@@ -19,14 +22,23 @@ pub struct JsonLines {
 
 /// Where lines go.
 enum Target {
-    Stream(Box<dyn Write>),
+    Stream(Stream),
     File(ResultsFile),
 }
 
 impl JsonLines {
     /// Records to standard output.
-    pub fn stdout() -> Self {
-        Self::new(Target::Stream(Box::new(io::stdout())), "standard output".into())
+    pub fn stdout() -> Result<Self> {
+        let stream = Stream::start(|| Ok(io::stdout()))?;
+        Ok(Self::new(Target::Stream(stream), "standard output".into()))
+    }
+
+    /// Records to the FIFO at `path`, once somebody reads it.
+    pub(super) fn fifo(path: &Path) -> Result<Self> {
+        let name = format!("`{}`", path.display());
+        let path: PathBuf = path.to_owned();
+        let stream = Stream::start(move || OpenOptions::new().write(true).open(path))?;
+        Ok(Self::new(Target::Stream(stream), name))
     }
 
     /// Records to a file.
@@ -45,6 +57,16 @@ impl JsonLines {
             Target::Stream(_) => None,
             Target::File(file) => Some(file),
         }
+    }
+
+    /// Whether its reader is so far behind that no more tasks should be handed out.
+    pub(super) fn is_full(&self) -> bool {
+        matches!(&self.to, Target::Stream(stream) if stream.is_full())
+    }
+
+    /// Whether its reader has not got everything yet.
+    pub(super) fn is_pending(&self) -> bool {
+        matches!(&self.to, Target::Stream(stream) if stream.is_pending())
     }
 
     /// Takes a record, its line end included.
@@ -74,13 +96,20 @@ impl JsonLines {
     /// Gives everything to the kernel, and waits until it is on the disk, if it is to be there.
     pub fn finish(&mut self) -> Result<()> {
         self.flush()?;
-        let finished = self.as_file().map_or(Ok(()), ResultsFile::finish);
-        finished.with_context(|| format!("cannot bring results in {} to the disk", self.name))
+        match &mut self.to {
+            Target::Stream(stream) => {
+                stream.finish().with_context(|| format!("cannot write results to {}", self.name))
+            }
+            Target::File(file) => {
+                let cannot = || format!("cannot bring results in {} to the disk", self.name);
+                file.finish().with_context(cannot)
+            }
+        }
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
         let written = match &mut self.to {
-            Target::Stream(stream) => stream.write_all(bytes).and_then(|()| stream.flush()),
+            Target::Stream(stream) => stream.write(bytes),
             Target::File(file) => file.write(bytes),
         };
         written.with_context(|| format!("cannot write results to {}", self.name))
@@ -95,39 +124,28 @@ impl std::fmt::Debug for JsonLines {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
     use std::path::Path;
-    use std::sync::{Arc, Mutex};
 
     use super::*;
     use crate::policy::Fsync;
 
-    #[derive(Clone, Default)]
-    struct Pieces(Arc<Mutex<Vec<Vec<u8>>>>);
-
-    impl Write for Pieces {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().push(bytes.to_vec());
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
     #[test]
-    fn records_reach_the_kernel_whole() {
-        let pieces = Pieces::default();
-        let mut lines = JsonLines::new(Target::Stream(Box::new(pieces.clone())), "test".into());
+    fn records_reach_the_kernel_in_order() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let stream = Stream::start(move || Ok(writer)).unwrap();
+        let mut lines = JsonLines::new(Target::Stream(stream), "test".into());
         let small = vec![b'a'; BUFFER / 2 + 1];
         let large = vec![b'b'; 3 * BUFFER];
         for record in [&small, &small, &large] {
             lines.put(record).unwrap();
         }
         lines.flush().unwrap();
-        let pieces = pieces.0.lock().unwrap();
-        assert_eq!(pieces.concat(), [small.clone(), small.clone(), large].concat());
-        assert_eq!(pieces.iter().map(Vec::len).collect::<Vec<_>>()[0], small.len());
+        // Nobody has read it yet: it ends all the same once it is.
+        assert!(lines.finish().is_err() && lines.is_pending());
+        let mut read = Vec::new();
+        reader.read_to_end(&mut read).unwrap();
+        assert!(read == [small.clone(), small, large].concat());
     }
 
     #[test]

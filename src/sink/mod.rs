@@ -8,6 +8,7 @@ mod lock;
 mod ordered;
 mod record;
 mod stats;
+mod stream;
 mod terminal;
 
 use std::path::Path;
@@ -62,7 +63,8 @@ impl Results {
         let mut earlier = None;
         let file = match (&settings.output, settings.resume) {
             (Output::Lines | Output::Printed | Output::None, Resume::No) => None,
-            (Output::Stdout, Resume::No) => Some(JsonLines::stdout()),
+            (Output::Stdout, Resume::No) => Some(JsonLines::stdout()?),
+            (Output::Fifo(path), Resume::No) => Some(JsonLines::fifo(path)?),
             (Output::File(path), Resume::No) => {
                 let file = ResultsFile::create(path, settings.overwrite, settings.fsync)?;
                 Some(JsonLines::file(file))
@@ -119,6 +121,16 @@ impl Results {
             order.finish(|record| file.put(record))?;
         }
         self.file.as_mut().map_or(Ok(()), JsonLines::finish)
+    }
+
+    /// Whether whoever reads the results is so far behind that no more should come.
+    pub fn is_full(&self) -> bool {
+        self.file.as_ref().is_some_and(JsonLines::is_full)
+    }
+
+    /// Whether whoever reads the results has not got everything yet.
+    pub fn is_pending(&self) -> bool {
+        self.file.as_ref().is_some_and(JsonLines::is_pending)
     }
 
     /// Where results keep the order of the job: the first place whose record is missing.
