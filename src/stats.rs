@@ -126,9 +126,9 @@ impl Stats {
 
 /// How much longer the busiest rank's threads computed than the average: `max / mean - 1`.
 fn imbalance(ledgers: &[Ledger]) -> f64 {
-    let working = ledgers.iter().filter(|ledger| ledger.threads > 0);
+    let working = ledgers.iter().filter(|ledger| ledger.thread_seconds > 0.0);
     let loads: Vec<f64> =
-        working.map(|ledger| ledger.compute / f64::from(ledger.threads)).collect();
+        working.map(|ledger| ledger.compute * ledger.wall / ledger.thread_seconds).collect();
     let mean = loads.iter().sum::<f64>() / loads.len().max(1) as f64;
     let max = loads.iter().copied().fold(0.0, f64::max);
     if mean > 0.0 { max / mean - 1.0 } else { 0.0 }

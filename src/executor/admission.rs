@@ -4,10 +4,11 @@
 //! A task that finds no room is put aside: its thread goes on with others, and whoever makes
 //! room starts it. So no thread waits, and nothing can wait for each other.
 //!
-//! **Invariant:** what runs with a [`Room`] fits into memory and threads together; a task that was put
-//! aside is given back exactly once, when it has room.
+//! **Invariant:** what runs with a [`Room`] fits into memory and threads together; a task that was
+//! put aside is given back exactly once, when it has room.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard};
 
 /// Tasks that need little pass without a look: as many as there are threads, together, take at
@@ -36,7 +37,7 @@ impl Need {
 #[derive(Debug)]
 pub(super) struct Admission<T> {
     memory: u64,
-    cores: u32,
+    cores: AtomicU32,
     /// What needs no more than this is not counted.
     uncounted: u64,
     claims: Mutex<Claims<T>>,
@@ -70,6 +71,7 @@ impl<T> Admission<T> {
     pub(super) fn new(memory: u64, threads: u32, cores: u32) -> Self {
         let claims = Claims { used: Need::default(), aside: VecDeque::new(), overtaken: 0 };
         let uncounted = memory / UNCOUNTED_PART / u64::from(threads.max(1));
+        let cores = AtomicU32::new(cores);
         Self { memory, cores, uncounted, claims: Mutex::new(claims) }
     }
 
@@ -78,7 +80,7 @@ impl<T> Admission<T> {
         // What never fits is refused by its kind, and at once.
         let is_counted = need.bytes > self.uncounted && need.bytes <= self.memory;
         let bytes = if is_counted { need.bytes } else { 0 };
-        let need = Need { bytes, cores: need.cores.min(self.cores) };
+        let need = Need { bytes, cores: need.cores.min(self.cores()) };
         if need == Need::default() {
             return Some(Room::UNCOUNTED);
         }
@@ -113,9 +115,18 @@ impl<T> Admission<T> {
         }
     }
 
+    /// The CPU pool has another number of threads now; tasks that hold more end first.
+    pub(super) fn set_cores(&self, cores: u32) {
+        self.cores.store(cores, Relaxed);
+    }
+
+    fn cores(&self) -> u32 {
+        self.cores.load(Relaxed)
+    }
+
     fn fits(&self, claims: &Claims<T>, need: Need) -> bool {
         need.bytes <= self.memory - claims.used.bytes
-            && need.cores <= self.cores - claims.used.cores
+            && need.cores.min(self.cores()) <= self.cores().saturating_sub(claims.used.cores)
     }
 
     fn claims(&self) -> MutexGuard<'_, Claims<T>> {

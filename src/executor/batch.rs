@@ -4,11 +4,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::ledger::Clock;
+use super::ledger::{Clock, Seat};
 use super::{Config, Shared, Table, now, panics};
 use crate::json;
 use crate::message::{ChunkId, OutcomesBuilder, Status, Task};
-use crate::task::{self, Context, Deadline, Done, ErrorClass, Pool, TaskError};
+use crate::task::{self, Context, Deadline, Done, ErrorClass, TaskError};
 
 /// Outcomes leave when they are so old, so that they are written as they arrive …
 const OLDEST: Duration = Duration::from_millis(5);
@@ -29,17 +29,14 @@ pub(super) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    pub(super) fn new(chunk: ChunkId, shared: &'a Arc<Shared>) -> Self {
-        let thread = rayon::current_thread_index().expect("tasks run on a pool's threads");
-        let io = std::thread::current().name().is_some_and(|name| name.contains("io-"));
-        let pool = if io { Pool::Io } else { Pool::Cpu };
+    pub(super) fn new(chunk: ChunkId, shared: &'a Arc<Shared>, seat: &'a Seat) -> Self {
         let now = now();
         Self {
             shared,
             chunk,
             outcomes: OutcomesBuilder::new(chunk),
-            clock: shared.clocks.clock(pool, thread),
-            thread: thread + if io { shared.config.threads as usize } else { 0 },
+            clock: &seat.clock,
+            thread: seat.thread,
             opened: now,
             now,
         }

@@ -1,7 +1,7 @@
 //! Where a rank's time goes, kept by the threads themselves.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -11,14 +11,17 @@ use crate::task::Pool;
 
 /// Where one rank's time went. All times are in seconds.
 ///
-/// `compute + overhead + waiting + idle = threads * wall`, and
+/// `compute + overhead + waiting + idle = thread_seconds`, which is `threads * wall` where the
+/// number of threads has not changed, and
 /// `communication + asleep = wall`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ledger {
     /// From the start of the run to this rank's end of it.
     pub wall: f64,
-    /// Threads of the CPU pool.
+    /// Threads of the CPU pool, at the end.
     pub threads: u32,
+    /// The time of all of them: each from when it was there to when it was not.
+    pub thread_seconds: f64,
     /// In tasks of the CPU pool, over its threads.
     pub compute: f64,
     /// Making records of them.
@@ -38,8 +41,7 @@ pub struct Ledger {
 impl Ledger {
     /// The part of the CPU pool's time that went into tasks, from 0 to 1.
     pub fn utilisation(&self) -> f64 {
-        let whole = f64::from(self.threads) * self.wall;
-        if whole > 0.0 { self.compute / whole } else { 0.0 }
+        if self.thread_seconds > 0.0 { self.compute / self.thread_seconds } else { 0.0 }
     }
 }
 
@@ -110,64 +112,120 @@ fn seconds(nanos: u64) -> f64 {
     nanos as f64 * 1e-9
 }
 
+/// A thread's place: its number in records, and its clock.
+#[derive(Debug)]
+pub(super) struct Seat {
+    pub(super) thread: usize,
+    pub(super) clock: Arc<Clock>,
+}
+
 /// The clocks of a rank's threads.
 #[derive(Debug)]
 pub(super) struct Clocks {
-    threads: u32,
-    cpu: Vec<Clock>,
-    io: Vec<Clock>,
+    cpu: Mutex<Vec<Arc<Clock>>>,
+    io: Mutex<Vec<Arc<Clock>>>,
+    n_seats: AtomicUsize,
     started: Instant,
-    /// When nothing was left to hand out, and how busy the CPU pool had been by then.
-    drained: Mutex<Option<(f64, f64)>>,
+    counted: Mutex<Counted>,
+}
+
+/// Threads over time.
+#[derive(Debug, Default)]
+struct Counted {
+    /// As many as there are, and as count once those that end are gone.
+    threads: (u32, u32),
+    /// Since when, and the time of all until then.
+    since: f64,
+    seconds: f64,
+    /// The time of all when nothing was left to hand out, and how busy they had been by then.
+    drained: Option<(f64, f64)>,
+}
+
+impl Counted {
+    fn seconds(&self, at: f64) -> f64 {
+        self.seconds + f64::from(self.threads.0) * (at - self.since).max(0.0)
+    }
 }
 
 impl Clocks {
-    pub(super) fn new(threads: u32, io_threads: u32, started: Instant) -> Self {
-        // A rank without threads has one in reserve, as its pool has.
-        let clocks = |n| (0..n).map(|_| Clock { started: Some(started), ..Clock::default() });
-        let (cpu, io) = (clocks(threads.max(1)).collect(), clocks(io_threads).collect());
-        Self { threads, cpu, io, started, drained: Mutex::new(None) }
+    pub(super) fn new(threads: u32, started: Instant) -> Self {
+        let counted = Counted { threads: (threads, threads), ..Counted::default() };
+        Self {
+            cpu: Mutex::default(),
+            io: Mutex::default(),
+            n_seats: AtomicUsize::new(0),
+            started,
+            counted: Mutex::new(counted),
+        }
     }
 
-    pub(super) fn clock(&self, pool: Pool, thread: usize) -> &Clock {
-        match pool {
-            Pool::Cpu => &self.cpu[thread],
-            Pool::Io => &self.io[thread],
+    /// A place for one more thread.
+    pub(super) fn seat(&self, pool: Pool) -> Seat {
+        let clock = Arc::new(Clock { started: Some(self.started), ..Clock::default() });
+        let clocks = if pool == Pool::Cpu { &self.cpu } else { &self.io };
+        lock(clocks).push(Arc::clone(&clock));
+        Seat { thread: self.n_seats.fetch_add(1, Relaxed), clock }
+    }
+
+    /// Places for `n` threads, in the order in which they are taken.
+    pub(super) fn seats(&self, pool: Pool, n: u32) -> Vec<Seat> {
+        let mut seats: Vec<_> = (0..n).map(|_| self.seat(pool)).collect();
+        seats.reverse();
+        seats
+    }
+
+    /// From `now` on there are so many threads to compute with, and `counted` once those that
+    /// are to end have.
+    pub(super) fn count(&self, threads: u32, counted: u32, now: Instant) {
+        let mut at = lock(&self.counted);
+        if at.threads != (threads, counted) {
+            let now = self.elapsed(now);
+            at.seconds = at.seconds(now);
+            at.since = at.since.max(now);
+            at.threads = (threads, counted);
         }
     }
 
     pub(super) fn drained(&self, now: Instant) {
-        let at = (now - self.started).as_secs_f64();
         let busy = self.compute(now) + self.overhead();
-        *self.drained.lock().expect("no holder panics") = Some((at, busy));
+        let mut counted = lock(&self.counted);
+        counted.drained = Some((counted.seconds(self.elapsed(now)), busy));
+    }
+
+    fn elapsed(&self, now: Instant) -> f64 {
+        now.saturating_duration_since(self.started).as_secs_f64()
     }
 
     fn compute(&self, now: Instant) -> f64 {
-        self.cpu.iter().map(|clock| clock.in_tasks(now)).sum()
+        lock(&self.cpu).iter().map(|clock| clock.in_tasks(now)).sum()
     }
 
     fn overhead(&self) -> f64 {
-        self.cpu.iter().map(|clock| seconds(clock.overhead.load(Relaxed))).sum()
+        lock(&self.cpu).iter().map(|clock| seconds(clock.overhead.load(Relaxed))).sum()
     }
 
     /// The pools' part of the ledger; the main thread adds its own.
     pub(super) fn ledger(&self, now: Instant) -> Ledger {
-        let wall = (now - self.started).as_secs_f64();
+        let wall = self.elapsed(now);
         let (compute, overhead) = (self.compute(now), self.overhead());
-        let threads = if compute > 0.0 { self.threads.max(1) } else { self.threads };
-        let n_threads = f64::from(threads);
-        let drained = *self.drained.lock().expect("no holder panics");
-        let (at, busy) = drained.unwrap_or((wall, compute + overhead));
+        let counted = lock(&self.counted);
+        let thread_seconds = counted.seconds(wall);
+        let (at, busy) = counted.drained.unwrap_or((thread_seconds, compute + overhead));
         Ledger {
             wall,
-            threads,
+            threads: if compute > 0.0 { counted.threads.1.max(1) } else { counted.threads.1 },
+            thread_seconds,
             compute,
             overhead,
-            waiting: n_threads * at - busy,
-            idle: n_threads * (wall - at) - (compute + overhead - busy),
+            waiting: at - busy,
+            idle: thread_seconds - at - (compute + overhead - busy),
             // An empty sum of floats is -0.
-            io: self.io.iter().map(|clock| clock.in_tasks(now)).sum::<f64>() + 0.0,
+            io: lock(&self.io).iter().map(|clock| clock.in_tasks(now)).sum::<f64>() + 0.0,
             ..Ledger::default()
         }
     }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().expect("no holder panics")
 }

@@ -1,6 +1,8 @@
 //! One rank's pools: a CPU pool (rayon, one thread a core) for tasks that compute and an I/O
 //! pool (many threads) for tasks that wait, so that neither holds up the other.
 //!
+//! How many threads a pool has can change while tasks run ([`lane`]).
+//!
 //! A chunk is shared by a pool's threads, each taking the next few tasks when it is free; the
 //! outcomes leave in batches of some milliseconds, already formatted as records.
 //!
@@ -10,16 +12,17 @@
 
 mod admission;
 mod batch;
+mod lane;
 mod ledger;
 mod panics;
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use rayon::{ThreadPool, ThreadPoolBuilder};
 
 pub use ledger::Ledger;
 
@@ -27,6 +30,7 @@ use crate::message::{self, ChunkId, Task};
 use crate::task::{self, Cpu, Place, Pool, TaskError, Work};
 use admission::{Admission, Need, Room};
 use batch::Batch;
+use lane::{Job, Lane, Runner, Step};
 use ledger::Clocks;
 
 /// Tasks that a thread takes at once while many are left: fewer claims on a shared counter.
@@ -76,8 +80,8 @@ pub struct Executor {
 /// What all threads of a rank share.
 struct Shared {
     config: Config,
-    cpu: ThreadPool,
-    io: Option<ThreadPool>,
+    cpu: Lane,
+    io: Lane,
     admission: Admission<Aside>,
     /// Some task holds more than one thread of the CPU pool, so that all of them are counted.
     counts_cores: bool,
@@ -99,17 +103,21 @@ impl Executor {
         panics::keep_quiet_in_tasks();
         let (sender, outcomes) = unbounded();
         // A rank that only hands out has one thread in reserve, should it be the last one.
-        let cpu = pool(config.threads.max(1), "cpu", CPU_STACK)?;
-        let io = (config.io_threads > 0).then(|| pool(config.io_threads, "io", IO_STACK));
+        let n_cpu = config.threads.max(1);
+        let clocks = Clocks::new(config.threads, now);
+        let seats = clocks.seats(Pool::Cpu, n_cpu);
+        let cpu = Lane::new(Pool::Cpu, n_cpu, config.threads, seats)?;
+        let (n_io, seats) = (config.io_threads, clocks.seats(Pool::Io, config.io_threads));
+        let io = Lane::new(Pool::Io, n_io, n_io, seats)?;
         let threads = config.threads.saturating_add(config.io_threads);
         let shared = Shared {
             cpu,
-            io: io.transpose()?,
+            io,
             admission: Admission::new(config.memory, threads, config.threads.max(1)),
             counts_cores: tables.iter().any(|table| table.work.cores() > 1),
             pid: std::process::id(),
             tables,
-            clocks: Clocks::new(config.threads, config.io_threads, now),
+            clocks,
             started: (now, SystemTime::now()),
             outcomes: sender,
             stopped: AtomicBool::new(false),
@@ -125,18 +133,21 @@ impl Executor {
         let Some(first) = tasks.first() else { return Ok(()) };
         let table = self.shared.tables.get(usize::from(first.table));
         let pool = table.context("chunk of an unknown table")?.pool;
-        let pool = self.shared.pool(pool).context("chunk for an I/O pool that is not there")?;
-        let n_runners = pool.current_num_threads().min(tasks.len());
+        let lane = self.shared.lane(pool);
+        let n_threads = lane.threads() as usize;
+        ensure!(n_threads > 0, "chunk for an I/O pool that is not there");
+        let n_runners = n_threads.min(tasks.len());
         let chunk = Arc::new(Chunk { id, tasks, n_runners, next: AtomicUsize::new(0) });
-        for _ in 0..n_runners {
-            let (chunk, shared) = (Arc::clone(&chunk), Arc::clone(&self.shared));
-            shared.n_runners.fetch_add(1, Ordering::Relaxed);
-            pool.spawn_fifo(move || {
-                run_tasks(&chunk, &shared);
-                shared.n_runners.fetch_sub(1, Ordering::Release);
-            });
-        }
+        lane.add(Job::Chunk(chunk), &self.shared);
         Ok(())
+    }
+
+    /// Lets another number of threads work: more of them at once, fewer as tasks end.
+    pub fn resize(&self, pool: Pool, threads: NonZeroU32) -> Result<()> {
+        if pool == Pool::Cpu {
+            self.shared.admission.set_cores(threads.get());
+        }
+        self.shared.lane(pool).resize(threads.get(), &self.shared)
     }
 
     /// Starts no further task; those that run go on.
@@ -176,20 +187,6 @@ impl std::fmt::Debug for Executor {
     }
 }
 
-/// Stack of a thread that computes.
-const CPU_STACK: usize = 8 << 20;
-/// Stack of a thread that waits: there are hundreds.
-const IO_STACK: usize = 1 << 20;
-
-fn pool(threads: u32, name: &'static str, stack: usize) -> Result<ThreadPool> {
-    ThreadPoolBuilder::new()
-        .num_threads(threads as usize)
-        .stack_size(stack)
-        .thread_name(move |idx| format!("{}{name}-{idx}", panics::TASK_THREADS))
-        .build()
-        .with_context(|| format!("cannot start {threads} {name} threads; ask for fewer"))
-}
-
 /// A chunk that a pool's threads share.
 #[derive(Debug)]
 struct Chunk {
@@ -208,6 +205,11 @@ impl Chunk {
         let start = self.next.fetch_add(size, Ordering::Relaxed);
         (start < self.tasks.len()).then(|| start..(start + size).min(self.tasks.len()))
     }
+
+    /// How many tasks nobody has taken.
+    fn n_unclaimed(&self) -> usize {
+        self.tasks.len().saturating_sub(self.next.load(Ordering::Relaxed))
+    }
 }
 
 /// A task that waits for room.
@@ -218,10 +220,10 @@ struct Aside {
 }
 
 impl Shared {
-    fn pool(&self, pool: Pool) -> Option<&ThreadPool> {
+    fn lane(&self, pool: Pool) -> &Lane {
         match pool {
-            Pool::Cpu => Some(&self.cpu),
-            Pool::Io => self.io.as_ref(),
+            Pool::Cpu => &self.cpu,
+            Pool::Io => &self.io,
         }
     }
 
@@ -231,18 +233,18 @@ impl Shared {
         Need { bytes: table.work.footprint(&task.input), cores }
     }
 
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
     fn table(&self, task: &Task) -> &Table {
         &self.tables[usize::from(task.table)]
     }
 }
 
 impl Cpu for Arc<Shared> {
-    fn spawn(&self, step: Box<dyn FnOnce() + Send>) {
-        let shared = Arc::clone(self);
-        self.cpu.spawn_fifo(move || {
-            let thread = rayon::current_thread_index().expect("this is one of the pool's");
-            shared.clocks.clock(Pool::Cpu, thread).around(step);
-        });
+    fn spawn(&self, step: Step) {
+        self.cpu.add(Job::Step(step), self);
     }
 }
 
@@ -252,26 +254,43 @@ impl std::fmt::Debug for Shared {
     }
 }
 
+/// Does a job on a runner's thread.
+fn run(job: Job, lane: &Lane, runner: &Runner, shared: &Arc<Shared>) {
+    match job {
+        Job::Chunk(chunk) => {
+            let mut batch = None;
+            while let Some(range) = chunk.claim().filter(|_| !shared.is_stopped()) {
+                let batch = batch.get_or_insert_with(|| Batch::new(chunk.id, shared, &runner.seat));
+                run_tasks(&chunk, range, batch, lane, runner, shared);
+                if lane.is_over(runner) {
+                    break;
+                }
+            }
+            if let Some(batch) = batch {
+                batch.send();
+            }
+        }
+        Job::Part(chunk, range) => {
+            let mut batch = Batch::new(chunk.id, shared, &runner.seat);
+            run_tasks(&chunk, range, &mut batch, lane, runner, shared);
+            batch.send();
+        }
+        Job::Aside(aside, room) => run_aside(&aside, room, runner, shared),
+        Job::Step(step) => runner.seat.clock.around(step),
+    }
+}
+
 /// Gives room back, and starts those that have waited for it.
 fn leave(room: Room, shared: &Arc<Shared>) {
     shared.admission.leave(room, |room, aside| {
         let table = shared.table(&aside.chunk.tasks[aside.idx]);
-        let pool = shared.pool(table.pool).expect("the task has come to this pool");
-        let shared = Arc::clone(shared);
-        shared.n_runners.fetch_add(1, Ordering::Relaxed);
-        pool.spawn_fifo(move || {
-            run_aside(&aside, room, &shared);
-            shared.n_runners.fetch_sub(1, Ordering::Release);
-        });
+        shared.lane(table.pool).add(Job::Aside(aside, room), shared);
     });
 }
 
 /// Runs one task that has waited for room.
-fn run_aside(aside: &Aside, room: Room, shared: &Arc<Shared>) {
-    if shared.stopped.load(Ordering::Relaxed) {
-        return;
-    }
-    let mut batch = Batch::new(aside.chunk.id, shared);
+fn run_aside(aside: &Aside, room: Room, runner: &Runner, shared: &Arc<Shared>) {
+    let mut batch = Batch::new(aside.chunk.id, shared, &runner.seat);
     let task = &aside.chunk.tasks[aside.idx];
     batch.run(index(aside.idx), task, shared.table(task));
     batch.send();
@@ -283,27 +302,32 @@ fn index(idx: usize) -> u32 {
     u32::try_from(idx).expect("bounded by the schedule")
 }
 
-/// Runs tasks of a chunk on the calling thread until none is left.
-fn run_tasks(chunk: &Arc<Chunk>, shared: &Arc<Shared>) {
-    let mut batch: Option<Batch<'_>> = None;
-    while let Some(range) = chunk.claim().filter(|_| !shared.stopped.load(Ordering::Relaxed)) {
-        let batch = batch.get_or_insert_with(|| Batch::new(chunk.id, shared));
-        for idx in range {
-            if shared.stopped.load(Ordering::Relaxed) {
-                break;
-            }
-            let task = &chunk.tasks[idx];
-            let table = shared.table(task);
-            let aside = || Aside { chunk: Arc::clone(chunk), idx };
-            let Some(room) = shared.admission.enter(shared.need(task, table), aside) else {
-                continue;
-            };
-            batch.run(index(idx), task, table);
-            leave(room, shared);
+/// Runs tasks of a chunk that the calling thread has claimed; what is left when it should leave
+/// goes to others.
+fn run_tasks<'a>(
+    chunk: &Arc<Chunk>,
+    range: std::ops::Range<usize>,
+    batch: &mut Batch<'a>,
+    lane: &Lane,
+    runner: &'a Runner,
+    shared: &'a Arc<Shared>,
+) {
+    let end = range.end;
+    for idx in range {
+        if shared.is_stopped() {
+            return;
         }
-    }
-    if let Some(batch) = batch {
-        batch.send();
+        if lane.is_over(runner) {
+            lane.add(Job::Part(Arc::clone(chunk), idx..end), shared);
+            return;
+        }
+        let task = &chunk.tasks[idx];
+        let table = shared.table(task);
+        let aside = || Aside { chunk: Arc::clone(chunk), idx };
+        let need = shared.need(task, table);
+        let Some(room) = shared.admission.enter(need, aside) else { continue };
+        batch.run(index(idx), task, table);
+        leave(room, shared);
     }
 }
 

@@ -87,3 +87,61 @@ fn many_tasks_that_fill_the_memory_all_run() {
     let limits = vec![None; 5000];
     assert_eq!(run(&executor, &limits), vec![(Status::Ok, None); 5000]);
 }
+
+/// Starts `n` tasks that sleep so long.
+fn start_sleeps(n: usize, time: &str) -> Executor {
+    let table = probe(&format!("action = \"sleep\"\ntime = \"{time}\"\npool = \"cpu\""), None);
+    let executor = executor(table);
+    let tasks: Vec<Task> =
+        (0..n as u64).map(|n| Task { input: Input::Number(n), ..Task::default() }).collect();
+    executor.start(&encode_chunk(7, tasks.iter())).unwrap();
+    executor
+}
+
+fn n_running(executor: &Executor) -> usize {
+    executor.shared.n_runners.load(Ordering::Acquire)
+}
+
+/// The threads of the records that arrive until all `n` tasks have ended.
+fn threads_of(executor: &Executor, n: usize) -> Vec<u64> {
+    let mut threads = Vec::new();
+    while threads.len() < n {
+        let payload = executor.outcomes().recv_timeout(Duration::from_secs(100)).unwrap();
+        let mut outcomes = Outcomes::decode(&payload).unwrap();
+        while let Some(outcome) = outcomes.take().unwrap() {
+            let record: serde_json::Value = serde_json::from_slice(outcome.record).unwrap();
+            threads.push(record["thread"].as_u64().unwrap());
+        }
+    }
+    threads
+}
+
+#[test]
+fn more_threads_start_what_waits_at_once() {
+    let executor = start_sleeps(8, "300ms");
+    let all = NonZeroU32::new(8).unwrap();
+    executor.resize(Pool::Cpu, all).unwrap();
+    let mut threads = threads_of(&executor, 8);
+    threads.sort_unstable();
+    threads.dedup();
+    // Two were at work already; six have started beside them, or all have in the new pool.
+    assert!(threads.len() >= 6, "{threads:?}");
+    assert_eq!(executor.shared.cpu.threads(), 8);
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "an executor counts from its start")]
+fn fewer_threads_let_running_tasks_end_and_the_ledger_stays_true() {
+    let executor = start_sleeps(40, "20ms");
+    executor.resize(Pool::Cpu, NonZeroU32::new(6).unwrap()).unwrap();
+    threads_of(&executor, 12);
+    executor.resize(Pool::Cpu, NonZeroU32::MIN).unwrap();
+    threads_of(&executor, 12);
+    assert!(n_running(&executor) <= 1, "{}", n_running(&executor));
+    threads_of(&executor, 40 - 24 - 6);
+    let ledger = executor.ledger(Instant::now());
+    let sum = ledger.compute + ledger.overhead + ledger.waiting + ledger.idle;
+    assert!((sum - ledger.thread_seconds).abs() < 1e-9, "{ledger:?}");
+    assert!(ledger.waiting > -1e-3 && ledger.thread_seconds > ledger.wall, "{ledger:?}");
+    assert_eq!(ledger.threads, 1);
+}

@@ -122,7 +122,7 @@ fn ledgers(ranks: &[RankSummary]) -> String {
     let row = |rank: &RankSummary| {
         let ledger = &rank.ledger;
         let wall = ledger.wall.max(f64::MIN_POSITIVE);
-        let of_threads = 100.0 / (wall * f64::from(ledger.threads.max(1)));
+        let of_threads = 100.0 / ledger.thread_seconds.max(f64::MIN_POSITIVE);
         vec![
             format!("{:.1}", ledger.compute * of_threads),
             format!("{:.1}", ledger.overhead * of_threads),

@@ -164,7 +164,8 @@ time = "5ms"
     assert_eq!(summary.kinds.iter().map(|kind| kind.tasks).sum::<u64>(), summary.tasks);
     for rank in &summary.ranks {
         let ledger = &rank.ledger;
-        let whole = f64::from(ledger.threads) * ledger.wall;
+        let whole = ledger.thread_seconds;
+        assert!((whole - f64::from(ledger.threads) * ledger.wall).abs() < 1e-6 * whole);
         let sum = ledger.compute + ledger.overhead + ledger.waiting + ledger.idle;
         assert!((sum - whole).abs() < 1e-6 * whole, "{ledger:?}");
         let main = ledger.communication + ledger.asleep;

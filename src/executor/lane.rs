@@ -1,0 +1,218 @@
+//! One pool's queue, and how many of its threads may work: a number that can change while tasks
+//! run.
+//!
+//! A runner takes what waits until nothing is left. After a change of their number the runners
+//! leave between two tasks, and as many as there may be start in a new pool.
+//!
+//! **Invariant:** no more runners than threads, but for those that end the task they had when
+//! there were more; what waits has a runner, if there may be one.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use anyhow::{Context as _, Result};
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use super::admission::Room;
+use super::ledger::Seat;
+use super::{Aside, Chunk, Shared, now, panics};
+use crate::task::Pool;
+
+/// Stack of a thread that computes.
+const CPU_STACK: usize = 8 << 20;
+/// Stack of a thread that waits: there are hundreds.
+const IO_STACK: usize = 1 << 20;
+
+/// A step that a task of another pool has done here.
+pub(super) type Step = Box<dyn FnOnce() + Send>;
+
+/// What a runner does next.
+pub(super) enum Job {
+    /// Takes tasks of a chunk until none is left.
+    Chunk(Arc<Chunk>),
+    /// Runs tasks that another runner has claimed and left.
+    Part(Arc<Chunk>, Range<usize>),
+    /// Runs a task that has waited for room.
+    Aside(Aside, Room),
+    Step(Step),
+}
+
+/// A pool with its queue.
+pub(super) struct Lane {
+    pool: Pool,
+    /// Moves on with each change of the number of threads.
+    generation: AtomicU32,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// `None` where there are no threads.
+    pool: Option<ThreadPool>,
+    /// How many runners there may be.
+    threads: u32,
+    /// As many of them count as threads of this rank: not those in reserve.
+    counted: u32,
+    running: u32,
+    /// Of runners that have left.
+    seats: Vec<Seat>,
+    steps: VecDeque<Step>,
+    rest: VecDeque<Job>,
+    chunks: VecDeque<Arc<Chunk>>,
+}
+
+impl State {
+    /// How many runners would find something to do.
+    fn n_wanted(&self, shared: &Shared) -> usize {
+        if shared.is_stopped() {
+            // Only what a running task waits for.
+            return self.steps.len();
+        }
+        let of_chunks: usize = self.chunks.iter().map(|chunk| chunk.n_unclaimed()).sum();
+        self.steps.len() + self.rest.len() + of_chunks
+    }
+}
+
+/// A runner's place in its lane.
+pub(super) struct Runner {
+    pub(super) seat: Seat,
+    generation: u32,
+}
+
+impl Lane {
+    /// A pool of `threads`, of which `counted` count; more or fewer may be asked for later.
+    pub(super) fn new(pool: Pool, threads: u32, counted: u32, seats: Vec<Seat>) -> Result<Self> {
+        let state = State {
+            pool: (threads > 0).then(|| threads_of(pool, threads)).transpose()?,
+            threads,
+            counted,
+            running: 0,
+            seats,
+            steps: VecDeque::new(),
+            rest: VecDeque::new(),
+            chunks: VecDeque::new(),
+        };
+        Ok(Self { pool, generation: AtomicU32::new(0), state: Mutex::new(state) })
+    }
+
+    /// How many runners there may be.
+    pub(super) fn threads(&self) -> u32 {
+        self.state().threads
+    }
+
+    /// Lets another number of threads work: more of them at once, fewer as tasks end.
+    pub(super) fn resize(&self, threads: u32, shared: &Arc<Shared>) -> Result<()> {
+        let pool = threads_of(self.pool, threads)?;
+        let mut state = self.state();
+        let old = state.pool.replace(pool);
+        (state.threads, state.counted) = (threads, threads);
+        self.generation.fetch_add(1, Ordering::Relaxed);
+        self.count(&state, shared);
+        self.fill(&mut state, shared);
+        drop(state);
+        // Its threads end when their runners have left.
+        drop(old);
+        Ok(())
+    }
+
+    /// Takes something to do.
+    pub(super) fn add(&self, job: Job, shared: &Arc<Shared>) {
+        let mut state = self.state();
+        match job {
+            Job::Chunk(chunk) => state.chunks.push_back(chunk),
+            Job::Step(step) => state.steps.push_back(step),
+            job => state.rest.push_back(job),
+        }
+        self.fill(&mut state, shared);
+    }
+
+    /// Whether a runner should leave before its next task.
+    pub(super) fn is_over(&self, runner: &Runner) -> bool {
+        self.generation.load(Ordering::Relaxed) != runner.generation
+    }
+
+    /// What a runner does next; it ends where there is nothing.
+    fn next(&self, runner: &Runner, shared: &Shared) -> Option<Job> {
+        let mut state = self.state();
+        if self.is_over(runner) {
+            return None;
+        }
+        if let Some(step) = state.steps.pop_front() {
+            return Some(Job::Step(step));
+        }
+        if shared.is_stopped() {
+            return None;
+        }
+        if let Some(job) = state.rest.pop_front() {
+            return Some(job);
+        }
+        while let Some(chunk) = state.chunks.front() {
+            if chunk.n_unclaimed() > 0 {
+                return Some(Job::Chunk(Arc::clone(chunk)));
+            }
+            state.chunks.pop_front();
+        }
+        None
+    }
+
+    /// Starts as many runners as there may be, and is work for.
+    fn fill(&self, state: &mut State, shared: &Arc<Shared>) {
+        let free = state.threads.saturating_sub(state.running) as usize;
+        for _ in 0..free.min(state.n_wanted(shared)) {
+            let seat = state.seats.pop().unwrap_or_else(|| shared.clocks.seat(self.pool));
+            let generation = self.generation.load(Ordering::Relaxed);
+            let runner = Runner { seat, generation };
+            let shared_too = Arc::clone(shared);
+            state.running += 1;
+            self.count(state, shared);
+            shared.n_runners.fetch_add(1, Ordering::Relaxed);
+            let Some(pool) = &state.pool else { unreachable!("no thread is free without a pool") };
+            let lane = self.pool;
+            pool.spawn_fifo(move || shared_too.lane(lane).run(runner, &shared_too));
+        }
+    }
+
+    fn run(&self, runner: Runner, shared: &Arc<Shared>) {
+        loop {
+            while let Some(job) = self.next(&runner, shared) {
+                super::run(job, self, &runner, shared);
+            }
+            let mut state = self.state();
+            // Something may have come since: whoever brought it saw this one at work.
+            if state.n_wanted(shared) > 0 && !self.is_over(&runner) {
+                continue;
+            }
+            state.running -= 1;
+            state.seats.push(runner.seat);
+            self.count(&state, shared);
+            self.fill(&mut state, shared);
+            shared.n_runners.fetch_sub(1, Ordering::Release);
+            return;
+        }
+    }
+
+    /// Notes how many threads this rank has to compute with.
+    fn count(&self, state: &State, shared: &Shared) {
+        if self.pool == Pool::Cpu {
+            shared.clocks.count(state.counted.max(state.running), state.counted, now());
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder panics")
+    }
+}
+
+fn threads_of(pool: Pool, threads: u32) -> Result<ThreadPool> {
+    let (name, stack) = match pool {
+        Pool::Cpu => ("cpu", CPU_STACK),
+        Pool::Io => ("io", IO_STACK),
+    };
+    ThreadPoolBuilder::new()
+        .num_threads(threads as usize)
+        .stack_size(stack)
+        .thread_name(move |idx| format!("{}{name}-{idx}", panics::TASK_THREADS))
+        .build()
+        .with_context(|| format!("cannot start {threads} {name} threads; ask for fewer"))
+}
