@@ -17,6 +17,7 @@ use crate::schedule::Schedule;
 use crate::units;
 
 mod crawl;
+mod ctl;
 mod discover;
 mod exec;
 mod explain;
@@ -26,6 +27,7 @@ mod pipe;
 mod stream;
 
 pub use crawl::CrawlArgs;
+pub use ctl::CtlArgs;
 pub use discover::{AnnounceArgs, DiscoverArgs, HostfileFormat, NetworkOptions};
 pub use exec::{EXEC_EXAMPLES, ExecArgs};
 pub use explain::{Explain, ExplainArgs, ExplainLinks, ExplainRobotsArgs, ExplainUrl};
@@ -124,6 +126,9 @@ pub enum Command {
     /// Find the machines that announce themselves, and write a hostfile
     #[command(after_help = DISCOVER_EXAMPLES)]
     Discover(DiscoverArgs),
+    /// Ask or tell a running job that has `--control DIR`
+    #[command(after_help = ctl::CTL_EXAMPLES)]
+    Ctl(CtlArgs),
     /// Write to a named pipe, or read one
     #[command(after_help = pipe::PIPE_EXAMPLES)]
     Pipe(PipeArgs),
@@ -218,6 +223,9 @@ pub struct RunOptions {
     /// Take a rank for dead that says nothing for so long; default: 30s
     #[arg(long, value_name = "TIME", value_parser = units::parse_duration)]
     pub heartbeat: Option<Duration>,
+    /// Let other processes ask and tell this run, by `rankpool ctl DIR COMMAND`
+    #[arg(long, value_name = "DIR")]
+    pub control: Option<PathBuf>,
     /// Report nothing but errors
     #[arg(long, short)]
     pub quiet: bool,

@@ -29,6 +29,7 @@
 //! - [`sink`]: where outcomes go. [`stats`]: what is counted. [`report`]: statistics as text.
 //! - [`launch`]: starts a world and supervises it, from outside.
 //! - [`discover`]: machines that say on the network that they are there, as a hostfile.
+//! - [`control`]: a running job, asked and told by other processes.
 //! - [`pipe`]: named pipes, for processes that know nothing of each other.
 //! - [`json`], [`units`]: small things that many use.
 //!
@@ -59,6 +60,7 @@
 //! The rules on who may use what are tests (`tests/it/tidy.rs`).
 
 pub mod cli;
+pub mod control;
 pub mod discover;
 pub mod executor;
 pub mod inventory;

@@ -25,7 +25,7 @@ use rankpool::run::{Finished, StoppedAtOnce};
 use rankpool::task::command;
 use rankpool::web::address::Rules;
 use rankpool::web::{explain, links, robots};
-use rankpool::{pipe, report, world};
+use rankpool::{control, pipe, report, world};
 
 /// Some task failed.
 const SOME_FAILED: u8 = 1;
@@ -119,6 +119,11 @@ fn run(command: &Command, rank: &ThisRank) -> Result<u8> {
         Command::Launch(args) => launch(args, launcher),
         Command::Announce(args) => announce(args),
         Command::Discover(args) => search(args),
+        Command::Ctl(args) => {
+            let answer = control::ask(&args.dir, &args.command, args.deadline)?;
+            writeln!(io::stdout(), "{}", answer.trim_end())?;
+            Ok(0)
+        }
         Command::Pipe(args) => pipe(&args.end),
         Command::Tether(_) | Command::Watch { .. } => bail!("this is for rankpool itself alone"),
     }

@@ -227,6 +227,9 @@ pub struct Pause {
 impl Policy {
     /// Whether a task that ended like this is tried again.
     pub fn retry(&self, task: &Task, pool: Pool, outcome: &Outcome<'_>) -> Option<Pause> {
+        if outcome.status == Status::Failed(ErrorClass::Cancelled) {
+            return None;
+        }
         let class = match (outcome.status, outcome.again) {
             (Status::Failed(class), _) => class,
             // An answer that counts unless there are retries left.

@@ -12,7 +12,7 @@ use crate::executor::Ledger;
 use crate::inventory::Inventory;
 use crate::message::Status;
 use crate::root::{Heard, Resumed};
-use crate::task::Account;
+use crate::task::{Account, ErrorClass};
 
 /// Counts of a run while it goes on.
 #[derive(Debug)]
@@ -29,6 +29,7 @@ pub struct Stats {
 struct Kind {
     name: &'static str,
     ok: u64,
+    cancelled: u64,
     errors: BTreeMap<&'static str, u64>,
     nanos: u128,
     /// Nanoseconds, to two significant digits.
@@ -70,6 +71,7 @@ impl Stats {
         let kind = &mut self.kinds[self.kind_of_table[usize::from(heard.task.table)]];
         match heard.outcome.status {
             Status::Ok => kind.ok += 1,
+            Status::Failed(ErrorClass::Cancelled) => kind.cancelled += 1,
             Status::Failed(class) => *kind.errors.entry(class.as_str()).or_default() += 1,
         }
         kind.nanos += u128::from(nanos);
@@ -90,18 +92,25 @@ impl Stats {
         self.kinds.iter().map(Kind::n_failed).sum()
     }
 
+    /// Tasks that were cancelled.
+    pub fn n_cancelled(&self) -> u64 {
+        self.kinds.iter().map(|kind| kind.cancelled).sum()
+    }
+
     /// The whole run, once every rank's ledger is there.
     pub fn summary(&self, job: &str, world: &[Inventory], ledgers: &[Ledger]) -> Summary {
         let wall = ledgers.first().map_or(0.0, |ledger| ledger.wall);
         let ok: u64 = self.kinds.iter().map(|kind| kind.ok).sum();
-        let tasks = ok + self.n_failed();
+        let (failed, cancelled) = (self.n_failed(), self.n_cancelled());
+        let tasks = ok + failed + cancelled;
         let per = |whole: f64, n: f64| if n > 0.0 { whole / n } else { 0.0 };
         let dispatch = ledgers.first().map_or(0.0, |ledger| ledger.communication);
         Summary {
             job: job.to_owned(),
             tasks,
             ok,
-            failed: tasks - ok,
+            failed,
+            cancelled,
             attempts: self.attempts,
             resumed: 0,
             resumed_failed: 0,
@@ -137,7 +146,7 @@ fn imbalance(ledgers: &[Ledger]) -> f64 {
 impl Kind {
     fn new(name: &'static str) -> Self {
         let times = Histogram::new_with_bounds(1, LONGEST_NANOS, 2).expect("bounds are in order");
-        Self { name, ok: 0, errors: BTreeMap::new(), nanos: 0, times }
+        Self { name, ok: 0, cancelled: 0, errors: BTreeMap::new(), nanos: 0, times }
     }
 
     fn n_failed(&self) -> u64 {
@@ -146,12 +155,13 @@ impl Kind {
 
     fn summary(&self, wall: f64) -> KindSummary {
         let quantile = |q| self.times.value_at_quantile(q) as f64 * 1e-9;
-        let tasks = self.ok + self.n_failed();
+        let tasks = self.ok + self.n_failed() + self.cancelled;
         KindSummary {
             kind: self.name,
             tasks,
             ok: self.ok,
             failed: self.n_failed(),
+            cancelled: self.cancelled,
             errors: self.errors.clone(),
             task_seconds: self.nanos as f64 * 1e-9,
             tasks_per_second: if wall > 0.0 { tasks as f64 / wall } else { 0.0 },
@@ -191,6 +201,8 @@ pub struct Summary {
     pub ok: u64,
     /// Those that failed.
     pub failed: u64,
+    /// Those that were cancelled.
+    pub cancelled: u64,
     /// How often tasks were started.
     pub attempts: u64,
     /// Tasks of the job that were not run, because the results file had their records; they are
@@ -242,9 +254,9 @@ impl Summary {
         Self { sources, texts, ..self }
     }
 
-    /// Whether a task of the job failed, now or in a run that this one went on with.
+    /// Whether a task of the job failed or was cancelled, now or in a run that this one went on with.
     pub fn has_failed(&self) -> bool {
-        self.failed + self.resumed_failed > 0
+        self.failed + self.cancelled + self.resumed_failed > 0
     }
 }
 
@@ -259,6 +271,8 @@ pub struct KindSummary {
     pub ok: u64,
     /// Those that failed.
     pub failed: u64,
+    /// Those that were cancelled.
+    pub cancelled: u64,
     /// How many failed with each class of error.
     pub errors: BTreeMap<&'static str, u64>,
     /// Sum of the tasks' times.

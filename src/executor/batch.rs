@@ -8,7 +8,7 @@ use super::ledger::{Clock, Seat};
 use super::{Config, Shared, Table, now, panics};
 use crate::json;
 use crate::message::{ChunkId, OutcomesBuilder, Status, Task};
-use crate::task::{self, Context, Deadline, Done, ErrorClass, TaskError};
+use crate::task::{self, Cancel, Context, Deadline, Done, ErrorClass, TaskError};
 
 /// Outcomes leave when they are so old, so that they are written as they arrive …
 const OLDEST: Duration = Duration::from_millis(5);
@@ -43,7 +43,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Runs one task and adds its outcome.
-    pub(super) fn run(&mut self, index: u32, task: &Task, table: &Table) {
+    pub(super) fn run(&mut self, index: u32, task: &Task, table: &Table, cancel: Cancel<'_>) {
         let record = self.outcomes.begin();
         let opened = Opened::open(record, task, table);
         record.extend_from_slice(b",\"status\":\"ok\",\"output\":");
@@ -56,12 +56,17 @@ impl<'a> Batch<'a> {
         let context = Context {
             memory,
             deadline,
+            cancel,
             place,
             cpu: self.shared,
             attempt: task.earlier_attempts + 1,
             occurrence: task.occurrence,
         };
-        let result = run_caught(table, task, &context, record);
+        let result = if cancel.is_asked() {
+            Err(TaskError::cancelled())
+        } else {
+            run_caught(table, task, &context, record)
+        };
         let ended = now();
         self.clock.end(ended - started);
         self.now = ended;
@@ -195,7 +200,10 @@ impl Opened {
 }
 
 fn put_error(record: &mut Vec<u8>, error: &TaskError) {
-    record.extend_from_slice(b",\"status\":\"failed\",\"error\":{\"class\":");
+    let status = if error.class == ErrorClass::Cancelled { "cancelled" } else { "failed" };
+    record.extend_from_slice(b",\"status\":");
+    json::put_text(record, status);
+    record.extend_from_slice(b",\"error\":{\"class\":");
     json::put_text(record, error.class.as_str());
     record.extend_from_slice(b",\"message\":");
     json::put_text(record, &error.message);

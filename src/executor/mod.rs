@@ -17,17 +17,18 @@ mod ledger;
 mod panics;
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use rustc_hash::FxHashMap;
 
 pub use ledger::Ledger;
 
 use crate::message::{self, ChunkId, Task};
-use crate::task::{self, Cpu, Place, Pool, TaskError, Work};
+use crate::task::{self, Cancel, Cancels, Cpu, Input, Place, Pool, TaskError, Work};
 use admission::{Admission, Need, Room};
 use batch::Batch;
 use lane::{Job, Lane, Runner, Step};
@@ -35,6 +36,9 @@ use ledger::Clocks;
 
 /// Tasks that a thread takes at once while many are left: fewer claims on a shared counter.
 const LARGEST_CLAIM: usize = 32;
+
+/// With so many chunks, those that are done are forgotten before their table grows.
+const MOST_CHUNKS: usize = 64;
 
 /// One `[[task]]` table as an executor sees it.
 pub struct Table {
@@ -77,6 +81,20 @@ pub struct Executor {
     outcomes: Receiver<Vec<u8>>,
 }
 
+/// The ids of tasks, as their records have them.
+#[derive(Debug)]
+pub struct Ids(Arc<Shared>);
+
+impl Ids {
+    /// The id of a task.
+    pub fn of(&self, table: usize, input: &Input, occurrence: u32) -> u128 {
+        let table = &self.0.tables[table];
+        let mut json = Vec::new();
+        table.work.write_input(input, &mut json);
+        task::id(table.kind, &json, occurrence)
+    }
+}
+
 /// What all threads of a rank share.
 struct Shared {
     config: Config,
@@ -91,6 +109,8 @@ struct Shared {
     /// The run's start by this rank's clock, for the `start` of records.
     started: (Instant, SystemTime),
     outcomes: Sender<Vec<u8>>,
+    /// Those that were started, as long as something of them is to be done.
+    chunks: Mutex<FxHashMap<ChunkId, Weak<Chunk>>>,
     /// Nothing more is to be started.
     stopped: AtomicBool,
     /// Runners that have been given to a pool and have not ended.
@@ -120,6 +140,7 @@ impl Executor {
             clocks,
             started: (now, SystemTime::now()),
             outcomes: sender,
+            chunks: Mutex::default(),
             stopped: AtomicBool::new(false),
             n_runners: AtomicUsize::new(0),
             config,
@@ -137,7 +158,14 @@ impl Executor {
         let n_threads = lane.threads() as usize;
         ensure!(n_threads > 0, "chunk for an I/O pool that is not there");
         let n_runners = n_threads.min(tasks.len());
-        let chunk = Arc::new(Chunk { id, tasks, n_runners, next: AtomicUsize::new(0) });
+        let chunk = Arc::new(Chunk {
+            id,
+            tasks,
+            n_runners,
+            next: AtomicUsize::new(0),
+            cancels: Cancels::default(),
+        });
+        self.shared.remember(&chunk);
         lane.add(Job::Chunk(chunk), &self.shared);
         Ok(())
     }
@@ -148,6 +176,29 @@ impl Executor {
             self.shared.admission.set_cores(threads.get());
         }
         self.shared.lane(pool).resize(threads.get(), &self.shared)
+    }
+
+    /// The same for the CPU pool and the I/O pool; 0: as many as now.
+    pub fn set_threads(&self, threads: [u32; 2]) -> Result<()> {
+        for (pool, threads) in [Pool::Cpu, Pool::Io].into_iter().zip(threads) {
+            NonZeroU32::new(threads).map_or(Ok(()), |threads| self.resize(pool, threads))?;
+        }
+        Ok(())
+    }
+
+    /// Asks these tasks of a chunk to end, if it is still there: those that have not begun are
+    /// not run.
+    pub fn cancel(&self, chunk: ChunkId, indices: impl IntoIterator<Item = usize>) {
+        let chunks = self.shared.chunks.lock().expect("no holder panics");
+        let Some(chunk) = chunks.get(&chunk).and_then(Weak::upgrade) else { return };
+        for idx in indices {
+            chunk.cancels.ask(idx, chunk.tasks.len());
+        }
+    }
+
+    /// What tells the ids of tasks.
+    pub fn ids(&self) -> Ids {
+        Ids(Arc::clone(&self.shared))
     }
 
     /// Starts no further task; those that run go on.
@@ -194,6 +245,7 @@ struct Chunk {
     tasks: Vec<Task>,
     n_runners: usize,
     next: AtomicUsize,
+    cancels: Cancels,
 }
 
 impl Chunk {
@@ -231,6 +283,15 @@ impl Shared {
         let holds_cores = self.counts_cores && table.pool == Pool::Cpu;
         let cores = if holds_cores { table.work.cores() } else { 0 };
         Need { bytes: table.work.footprint(&task.input), cores }
+    }
+
+    /// Keeps a chunk in reach, and forgets those that are done.
+    fn remember(&self, chunk: &Arc<Chunk>) {
+        let mut chunks = self.chunks.lock().expect("no holder panics");
+        if chunks.len() >= MOST_CHUNKS && chunks.len() == chunks.capacity() {
+            chunks.retain(|_, chunk| chunk.strong_count() > 0);
+        }
+        chunks.insert(chunk.id, Arc::downgrade(chunk));
     }
 
     fn is_stopped(&self) -> bool {
@@ -292,7 +353,8 @@ fn leave(room: Room, shared: &Arc<Shared>) {
 fn run_aside(aside: &Aside, room: Room, runner: &Runner, shared: &Arc<Shared>) {
     let mut batch = Batch::new(aside.chunk.id, shared, &runner.seat);
     let task = &aside.chunk.tasks[aside.idx];
-    batch.run(index(aside.idx), task, shared.table(task));
+    let cancel = Cancel::new(&aside.chunk.cancels, aside.idx);
+    batch.run(index(aside.idx), task, shared.table(task), cancel);
     batch.send();
     leave(room, shared);
 }
@@ -326,7 +388,7 @@ fn run_tasks<'a>(
         let aside = || Aside { chunk: Arc::clone(chunk), idx };
         let need = shared.need(task, table);
         let Some(room) = shared.admission.enter(need, aside) else { continue };
-        batch.run(index(idx), task, table);
+        batch.run(index(idx), task, table, Cancel::new(&chunk.cancels, idx));
         leave(room, shared);
     }
 }

@@ -46,6 +46,8 @@ pub struct Settings {
     pub policy: Policy,
     /// The file that the statistics go to as well.
     pub stats: Option<PathBuf>,
+    /// The folder through which other processes control the run.
+    pub control: Option<PathBuf>,
     /// Whether nothing but errors is reported.
     pub quiet: bool,
 }
@@ -167,6 +169,7 @@ impl Settings {
             fsync: options.fsync.or(written.fsync).unwrap_or(Fsync::Every(FSYNC)),
             policy: policy(options, written)?,
             stats: options.stats.clone().or(written_stats),
+            control: options.control.clone(),
             quiet: options.quiet,
         };
         settings.check_stats()?;

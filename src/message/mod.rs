@@ -60,6 +60,10 @@ pub enum ToWorker<'a> {
     Beat,
     /// Every outcome has been gathered: send the ledger and leave.
     Finish,
+    /// Let so many threads of the CPU pool and the I/O pool work; 0: as many as now.
+    Threads([u32; 2]),
+    /// Ask tasks of a chunk to end, by their numbers in it.
+    Cancel(ChunkId, Vec<u32>),
 }
 
 /// What a worker tells rank 0.
@@ -83,6 +87,8 @@ const LEDGER: u8 = 5;
 const STOP: u8 = 6;
 const STOPPED: u8 = 7;
 const BEAT: u8 = 8;
+const THREADS: u8 = 9;
+const CANCEL: u8 = 10;
 const FRAME_HEAD: usize = 9;
 
 impl<'a> ToWorker<'a> {
@@ -94,6 +100,10 @@ impl<'a> ToWorker<'a> {
             Self::Finish => frame(FINISH, &[], message),
             Self::Stop => frame(STOP, &[], message),
             Self::Beat => frame(BEAT, &[], message),
+            Self::Threads(threads) => frame(THREADS, &numbers(threads), message),
+            Self::Cancel(chunk, indices) => {
+                frame(CANCEL, &[&chunk.to_le_bytes(), &*numbers(indices)].concat(), message);
+            }
         }
     }
 
@@ -106,6 +116,17 @@ impl<'a> ToWorker<'a> {
             Some((FINISH, _)) => Some(Self::Finish),
             Some((STOP, _)) => Some(Self::Stop),
             Some((BEAT, _)) => Some(Self::Beat),
+            Some((THREADS, payload)) => {
+                let mut reader = Reader(payload);
+                let mut next = || Ok::<_, anyhow::Error>(u32::from_le_bytes(reader.array()?));
+                Some(Self::Threads([next()?, next()?]))
+            }
+            Some((CANCEL, payload)) => {
+                let mut reader = Reader(payload);
+                let chunk = reader.fixed_u64()?;
+                let indices = reader.0.as_chunks().0.iter().copied().map(u32::from_le_bytes);
+                Some(Self::Cancel(chunk, indices.collect()))
+            }
             Some((tag, _)) => bail!("unknown message {tag} from rank 0"),
         })
     }
@@ -133,6 +154,10 @@ impl<'a> ToRoot<'a> {
             Some((tag, _)) => bail!("unknown message {tag} from a worker"),
         })
     }
+}
+
+fn numbers(numbers: &[u32]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
 }
 
 fn frame(tag: u8, payload: &[u8], message: &mut Vec<u8>) {

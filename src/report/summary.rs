@@ -45,9 +45,13 @@ fn headline(summary: &Summary) -> String {
             format!("; {done} more had been done before, {failed} of them failed")
         }
     };
+    let cancelled = match summary.cancelled {
+        0 => String::new(),
+        n => format!(", {} cancelled", thousands(n)),
+    };
     let tasks = if summary.tasks == 1 { "task" } else { "tasks" };
     format!(
-        "{}: {} {tasks}{retries}: {} ok, {} failed, in {} ({} tasks/s) on {}{resumed}\n",
+        "{}: {} {tasks}{retries}: {} ok, {} failed{cancelled}, in {} ({} tasks/s) on {}{resumed}\n",
         summary.job,
         thousands(summary.tasks),
         thousands(summary.ok),
@@ -100,7 +104,8 @@ fn servers(ranks: &[RankSummary]) -> String {
 fn kinds(kinds: &[KindSummary]) -> String {
     let header = ["ok", "failed", "tasks/s", "p50", "p95", "p99", "longest", "kind"];
     let row = |kind: &KindSummary| {
-        let errors = kind.errors.iter().map(|(class, n)| format!("{n} {class}"));
+        let cancelled = (kind.cancelled > 0).then(|| format!("{} cancelled", kind.cancelled));
+        let errors = kind.errors.iter().map(|(class, n)| format!("{n} {class}")).chain(cancelled);
         let errors = errors.collect::<Vec<_>>().join(", ");
         vec![
             thousands(kind.ok),

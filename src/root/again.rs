@@ -58,6 +58,18 @@ impl Again {
             .map(|later| (later.pool, later.task))
     }
 
+    /// Takes out the tasks that match.
+    pub(super) fn take_if(&mut self, matches: &dyn Fn(&Task) -> bool) -> Vec<Task> {
+        let (taken, left): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.later).into_iter().partition(|later| matches(&later.task));
+        self.later = left.into();
+        let mut taken: Vec<Task> = taken.into_iter().map(|later| later.task).collect();
+        for suspects in &mut self.suspects {
+            taken.extend(super::ready::take_if(suspects, matches));
+        }
+        taken
+    }
+
     pub(super) fn suspect(&mut self, pool: usize, task: Task) {
         self.suspects[pool].push_back(task);
     }

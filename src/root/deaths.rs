@@ -25,9 +25,7 @@ impl Root {
             self.config.threads[0] = self.config.reserve;
         }
         for pool in 0..POOLS.len() {
-            self.all_threads[pool] = self.config.threads.iter().map(|threads| threads[pool]).sum();
-            let threads: Vec<u32> = self.config.threads.iter().map(|of| of[pool]).collect();
-            self.ready[pool].deal_anew(&threads);
+            self.deal_anew(pool);
         }
         let held = self.in_flight.take_back(rank);
         let n_held = held.len();

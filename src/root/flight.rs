@@ -55,6 +55,19 @@ impl Flights {
         self.chunks.is_empty()
     }
 
+    /// The tasks that match and have no outcome: who has them, in which chunk, and their places.
+    pub(super) fn matching(
+        &self,
+        matches: &dyn Fn(&Task) -> bool,
+    ) -> Vec<(Rank, ChunkId, Vec<u32>)> {
+        let of_chunk = |(&id, chunk): (&ChunkId, &InFlight)| {
+            let tasks = (0..).zip(&chunk.tasks).filter(|(_, out)| !out.done && matches(&out.task));
+            let indices: Vec<u32> = tasks.map(|(idx, _)| idx).collect();
+            (!indices.is_empty()).then_some((chunk.rank, id, indices))
+        };
+        self.chunks.iter().filter_map(of_chunk).collect()
+    }
+
     /// Takes back what a rank has not answered, in the order in which it went out.
     pub(super) fn take_back(&mut self, rank: Rank) -> Vec<(usize, Task)> {
         let of_rank = self.chunks.iter().filter(|(_, chunk)| chunk.rank == rank);

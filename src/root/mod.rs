@@ -7,6 +7,7 @@
 //! **Invariant:** no MPI, no clock, no thread and no file: time comes in as an argument.
 
 mod again;
+mod control;
 mod deaths;
 mod done;
 mod feed;
@@ -21,10 +22,11 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
+pub use control::{Cancelled, Matches, RankState};
 pub use done::{Done, Ids, Naming, Records, Resumed};
 pub use feed::Table;
 
-use crate::message::{Outcome, Outcomes, Rank, Status, Task};
+use crate::message::{ChunkId, Outcome, Outcomes, Rank, Status, Task};
 use crate::policy::Policy;
 use crate::schedule::Schedule;
 use crate::task::{Account, End, Note, Pool, TaskError};
@@ -46,6 +48,8 @@ pub enum Order {
     Chunk(Rank, Vec<u8>),
     /// Tell every worker that nothing is left to hand out.
     Drained,
+    /// Ask tasks of a chunk that this worker has to end.
+    Cancel(Rank, ChunkId, Vec<u32>),
     /// Write that this task failed, as its source has heard: no worker will.
     Fail(Task, TaskError, Note),
 }
@@ -98,6 +102,10 @@ pub struct Root {
     told_drained: bool,
     /// Nothing is handed out any more.
     is_stopped: bool,
+    /// Nothing is handed out for now.
+    is_paused: bool,
+    /// Tasks that are cancelled when they come.
+    doomed: Vec<Matches>,
     /// Tasks that were not started because they would not have ended in time.
     n_left_out: u64,
     /// What is to be written of tasks that failed without a rank's outcome.
@@ -131,6 +139,8 @@ impl Root {
             first_unwritten: 0,
             told_drained: false,
             is_stopped: false,
+            is_paused: false,
+            doomed: Vec::new(),
             n_left_out: 0,
             unrun: Vec::new(),
         })
@@ -138,7 +148,7 @@ impl Root {
 
     /// Hands out whatever there is room for.
     pub fn hand_out(&mut self, now: Duration, orders: &mut Vec<Order>) -> Result<()> {
-        if self.is_stopped {
+        if self.is_stopped || self.is_paused {
             return Ok(());
         }
         while let Some((pool, task)) = self.again.due(now) {

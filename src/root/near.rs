@@ -47,6 +47,15 @@ impl Near {
         Some(task)
     }
 
+    /// Takes out the tasks that match.
+    pub(super) fn take_if(&mut self, matches: &dyn Fn(&Task) -> bool) -> Vec<Task> {
+        let queues = self.by_rank.iter_mut();
+        let taken: Vec<_> =
+            queues.flat_map(|queue| super::ready::take_if(queue, matches)).collect();
+        self.len -= taken.len();
+        taken
+    }
+
     pub(super) fn len(&self) -> usize {
         self.len
     }

@@ -43,6 +43,28 @@ impl Ready {
         }
     }
 
+    /// Takes out the tasks that match.
+    pub(super) fn take_if(&mut self, matches: &dyn Fn(&Task) -> bool) -> Vec<Task> {
+        match self {
+            Self::Shared(Shared { near, any }) => {
+                let mut taken = near.take_if(matches);
+                for class in &mut any.classes {
+                    taken.extend(take_if(class, matches));
+                }
+                any.len = any.classes.iter().map(VecDeque::len).sum();
+                let highest = any.classes.iter().rposition(|class| !class.is_empty());
+                any.highest = highest.unwrap_or(0);
+                taken
+            }
+            Self::Assigned(queues) => {
+                let taken: Vec<Task> =
+                    queues.by_rank.iter_mut().flat_map(|queue| take_if(queue, matches)).collect();
+                queues.len -= taken.len();
+                taken
+            }
+        }
+    }
+
     /// Ranks have other numbers of threads now: what waits for one that has none goes to others.
     pub(super) fn deal_anew(&mut self, threads: &[u32]) {
         match self {
@@ -65,6 +87,13 @@ impl Ready {
             Self::Assigned(queues) => queues.len,
         }
     }
+}
+
+/// Takes those that match out of a queue.
+pub(super) fn take_if(queue: &mut VecDeque<Task>, matches: &dyn Fn(&Task) -> bool) -> Vec<Task> {
+    let (taken, left): (Vec<_>, Vec<_>) = std::mem::take(queue).into_iter().partition(matches);
+    *queue = left.into();
+    taken
 }
 
 /// What goes to whoever has room, and what would rather go where others like it went.

@@ -29,8 +29,13 @@ impl Root {
         if self.ready[pool].len() > look_ahead / 2 {
             return Ok(());
         }
-        while self.ready[pool].len() < look_ahead && !self.is_too_far_ahead() {
+        // Not for ever: what has failed or is cancelled fills nothing.
+        for _ in self.ready[pool].len()..look_ahead {
+            if self.is_too_far_ahead() {
+                break;
+            }
             let Some(Fed { pool, task, error }) = self.feed.next(POOLS[pool], now)? else { break };
+            let error = error.or_else(|| self.is_doomed(&task).then(TaskError::cancelled));
             match error {
                 None => self.ready[pool as usize].push(task),
                 Some(error) => self.fail(task, (Rank::ROOT, error), now)?,

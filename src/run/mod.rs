@@ -7,6 +7,7 @@
 //! **Invariant:** the only place that reads the clock for decisions, which get it as an
 //! argument.
 
+mod control;
 mod prepare;
 mod pulse;
 mod root;

@@ -4,7 +4,9 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::allocation_left;
 use super::start::{Setup, TableSetup};
+use crate::control::Server;
 use crate::inventory::Inventory;
+use crate::job::stream::OfJob;
 use crate::job::{JobSpec, Output, Resume, Settings, TableSpec};
 use crate::placement::{self, Placement, Share, Wanted};
 use crate::policy::Policy;
@@ -29,6 +31,10 @@ pub(super) struct Prepared {
     pub(super) results: Results,
     pub(super) stats_file: Option<StatsFile>,
     pub(super) terminal: Terminal,
+    pub(super) stream: Option<OfJob>,
+    pub(super) control: Option<Server>,
+    /// The name of each table's kind.
+    pub(super) kinds: Vec<&'static str>,
 }
 
 impl Prepared {
@@ -37,7 +43,7 @@ impl Prepared {
         world: &[Inventory],
         mut warn: impl FnMut(&str),
     ) -> Result<Self> {
-        let JobSpec { name, mut settings, tables, stream: _ } = job?;
+        let JobSpec { name, mut settings, tables, stream } = job?;
         settings.policy.walltime = settings.policy.walltime.or_else(allocation_left);
         let lines = lines(&settings, &tables);
         let to_file = matches!(settings.output, Output::File(_) | Output::Fifo(_) | Output::Stdout);
@@ -73,11 +79,15 @@ impl Prepared {
         };
         let mut tables: Vec<_> = tables.map(table).collect();
         begin(&mut tables, &settings.output, done.as_mut())?;
+        let control = settings.control.as_deref().map(Server::start).transpose()?;
         let root = Root::resumed_from(done, config(&settings, &setup, &shares), tables)?;
         root.done().map_or(Ok(()), |done| results.clean(done))?;
         Ok(Self {
             root,
             stats: Stats::new(&names, world.len()),
+            stream,
+            control,
+            kinds: names,
             terminal: Terminal::new(kinds, lines, settings.quiet),
             name,
             quiet: settings.quiet,

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use rustc_hash::FxHashSet;
 
 use super::prepare::Prepared;
 use super::pulse::Pulse;
@@ -11,15 +12,17 @@ use super::start::{Start, broadcast_setup, gather_world, started};
 use super::stop::Stop;
 use super::write_down::write_down;
 use super::{Backoff, Led, MESSAGES_A_TURN, now};
+use crate::control::Server;
 use crate::executor::{Executor, Ledger};
 use crate::inventory::Inventory;
+use crate::job::stream::OfJob;
 use crate::job::{JobSpec, Output};
 use crate::message::{Outcome, Rank, Status, Task, ToRoot, ToWorker};
 use crate::policy::Policy;
 use crate::root::{Heard, Order, Root};
 use crate::sink::{OutputLost, Results, StatsFile, Terminal};
 use crate::stats::{Stats, Summary};
-use crate::task::{Note, TaskError};
+use crate::task::{Note, Pool, TaskError};
 use crate::transport::Transport;
 
 /// How long rank 0 waits for the workers' ledgers once every outcome is there.
@@ -84,6 +87,16 @@ pub(super) struct Leader<'a, T> {
     pub(super) outbox: Vec<Vec<u8>>,
     pub(super) orders: Vec<Order>,
     pub(super) backoff: Backoff,
+    pub(super) stream: Option<OfJob>,
+    pub(super) control: Option<Server>,
+    /// The name of each table's kind.
+    pub(super) kinds: Vec<&'static str>,
+    /// Whether there are tasks for I/O pools.
+    pub(super) has_io: bool,
+    /// What drained ranks had before, by rank.
+    pub(super) drained: Vec<Option<[u32; 2]>>,
+    /// Tasks that are cancelled when they come.
+    pub(super) doomed_ids: FxHashSet<u128>,
 }
 
 impl<'a, T: Transport> Leader<'a, T> {
@@ -113,7 +126,8 @@ impl<'a, T: Transport> Leader<'a, T> {
         let began = started();
         let executor = setup.executor(own, shares[0], began)?;
         outbox[0] = Start::decode(&start)?.message;
-        let ledgers = vec![None; world.len()];
+        let world_size = world.len();
+        let ledgers = vec![None; world_size];
         let backoff = Backoff::new();
         Ok(Self {
             pulse: Pulse::new(prepared.policy.heartbeat, world.len()),
@@ -134,6 +148,12 @@ impl<'a, T: Transport> Leader<'a, T> {
             results: prepared.results,
             stats_file: prepared.stats_file,
             terminal: prepared.terminal,
+            stream: prepared.stream,
+            control: prepared.control,
+            kinds: prepared.kinds,
+            has_io: setup.pools().contains(&Pool::Io),
+            drained: vec![None; world_size],
+            doomed_ids: FxHashSet::default(),
             ledgers,
             outbox,
             orders: failed,
@@ -200,6 +220,7 @@ impl<'a, T: Transport> Leader<'a, T> {
             }
         }
         self.watch()?;
+        self.obey()?;
         let elapsed = self.elapsed();
         if !self.results.is_full() {
             self.root.hand_out(elapsed, &mut self.orders)?;
@@ -219,7 +240,7 @@ impl<'a, T: Transport> Leader<'a, T> {
     }
 
     /// Puts orders into the outboxes of those they are for, or does them.
-    fn carry_out(&mut self) -> Result<()> {
+    pub(super) fn carry_out(&mut self) -> Result<()> {
         let mut orders = std::mem::take(&mut self.orders);
         for order in orders.drain(..) {
             match order {
@@ -312,6 +333,10 @@ impl<'a, T: Transport> Leader<'a, T> {
                 match order {
                     ToWorker::Chunk(payload) => self.executor.start(payload)?,
                     ToWorker::Drained => self.executor.drained(now()),
+                    ToWorker::Threads(threads) => self.executor.set_threads(threads)?,
+                    ToWorker::Cancel(chunk, tasks) => {
+                        self.executor.cancel(chunk, tasks.into_iter().map(|idx| idx as usize));
+                    }
                     ToWorker::Finish | ToWorker::Stop | ToWorker::Beat => {
                         bail!("rank 0 does not talk to itself")
                     }
@@ -377,6 +402,9 @@ const LEFT_OUT: &str = "tasks that would not have ended within the walltime were
 fn address(order: Order, outbox: &mut [Vec<u8>]) {
     match order {
         Order::Chunk(rank, payload) => ToWorker::Chunk(&payload).encode(&mut outbox[rank.idx()]),
+        Order::Cancel(rank, chunk, tasks) => {
+            ToWorker::Cancel(chunk, tasks).encode(&mut outbox[rank.idx()]);
+        }
         Order::Drained => outbox.iter_mut().for_each(|to| ToWorker::Drained.encode(to)),
         Order::Fail(..) => unreachable!("rank 0 writes that itself"),
     }

@@ -106,7 +106,7 @@ impl<T: Transport> Leader<'_, T> {
     }
 
     /// Starts nothing more, and gives what runs some time.
-    fn stop_for(&mut self, reason: String, grace: Duration) {
+    pub(super) fn stop_for(&mut self, reason: String, grace: Duration) {
         if self.stop.is_some() {
             return;
         }

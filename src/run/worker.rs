@@ -132,6 +132,10 @@ impl<T: Transport> Worker<'_, T> {
                 ToWorker::Chunk(payload) => self.executor.start(payload)?,
                 ToWorker::Drained => self.executor.drained(now()),
                 ToWorker::Beat => {}
+                ToWorker::Threads(threads) => self.executor.set_threads(threads)?,
+                ToWorker::Cancel(chunk, tasks) => {
+                    self.executor.cancel(chunk, tasks.into_iter().map(|idx| idx as usize));
+                }
                 ToWorker::Stop => {
                     self.executor.stop();
                     self.state = State::Stopping;

@@ -57,7 +57,7 @@ impl<'a> Record<'a> {
         let id = id.ok_or_else(|| Wrong::Foreign(format!("`{}` is no id", fields.id)))?;
         let is_ok = match &*fields.status {
             "ok" => true,
-            "failed" => false,
+            "failed" | "cancelled" => false,
             other => return Err(Wrong::Foreign(format!("`{other}` is no status"))),
         };
         Ok(Self { id, kind: fields.kind, is_ok, form: fields.output.0 })

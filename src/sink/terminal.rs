@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::message::Status;
 use crate::root::Heard;
-use crate::task::Kind;
+use crate::task::{ErrorClass, Kind};
 use crate::units::thousands;
 
 /// Failures that are shown as they happen; the rest are in the results.
@@ -47,6 +47,9 @@ impl Terminal {
     /// Shows an outcome, if it is one to be shown.
     pub fn put(&mut self, heard: &Heard<'_>) -> Result<()> {
         let table = usize::from(heard.task.table);
+        if heard.outcome.status == Status::Failed(ErrorClass::Cancelled) {
+            return Ok(());
+        }
         let failed = heard.outcome.status != Status::Ok;
         self.n_failed += u64::from(failed);
         let shown_failure = failed && !self.quiet && self.n_failed <= SHOWN_FAILURES;

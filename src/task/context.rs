@@ -5,7 +5,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc;
 
-use super::{Deadline, ErrorClass, TaskError};
+use super::{Cancel, Deadline, ErrorClass, TaskError};
 use crate::units;
 
 /// What a running task may know of its surroundings.
@@ -15,6 +15,8 @@ pub struct Context<'a> {
     pub memory: u64,
     /// When the task's time is over, if it has a limit.
     pub deadline: Option<Deadline>,
+    /// Whether somebody asked for its end.
+    pub cancel: Cancel<'a>,
     /// Where it runs.
     pub place: Place,
     /// The rank's CPU pool.
@@ -59,6 +61,7 @@ impl Context<'_> {
         Self {
             memory,
             deadline: None,
+            cancel: Cancel::NEVER,
             place: Place { rank: 0, ranks: 1, resume: false },
             cpu: &NoPool,
             attempt: 1,
@@ -81,15 +84,17 @@ impl Context<'_> {
         }
     }
 
-    /// Whether the task's time is over.
+    /// Whether the task's time is over, or it was cancelled.
     pub fn is_over(&self) -> bool {
-        self.deadline.is_some_and(|deadline| deadline.left().is_zero())
+        self.cancel.is_asked() || self.deadline.is_some_and(|deadline| deadline.left().is_zero())
     }
 
-    /// Fails once the task's time is over. A task that takes long asks between its steps;
+    /// Fails once the task's time is over, or it was cancelled. A task that takes long asks
+    /// between its steps;
     /// nothing else ends it. One that ends by itself has its outcome, however late.
     pub fn check(&self) -> Result<(), TaskError> {
         match self.deadline {
+            _ if self.cancel.is_asked() => Err(TaskError::cancelled()),
             Some(deadline) if deadline.left().is_zero() => {
                 let limit = units::format_duration(deadline.limit());
                 Err(TaskError::new(ErrorClass::Timeout, format!("took longer than {limit}")))

@@ -7,6 +7,7 @@
 //!
 //! **Invariant:** nothing here knows of MPI, ranks' messages, files of results or threads.
 
+mod cancel;
 pub mod command;
 mod context;
 pub mod crawl;
@@ -25,6 +26,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
+pub use cancel::{Cancel, Cancels};
 pub use context::{Context, Cpu, NoPool, Place};
 pub use limit::{Deadline, TimeLimit};
 pub use source::{Account, Begin, End, Ended, Item, Next, Note, Source};
@@ -225,6 +227,11 @@ impl TaskError {
     pub fn new(class: ErrorClass, message: impl Into<String>) -> Self {
         Self { class, message: message.into(), again: None, more: None }
     }
+
+    /// Somebody asked for the task's end.
+    pub fn cancelled() -> Self {
+        Self::new(ErrorClass::Cancelled, "cancelled on request")
+    }
 }
 
 impl fmt::Display for TaskError {
@@ -267,6 +274,8 @@ pub enum ErrorClass {
     ExitCode,
     /// A signal ended the command.
     Signal,
+    /// Somebody asked that it is not run: no failure, but a status of its own.
+    Cancelled,
 }
 
 impl ErrorClass {
@@ -287,6 +296,7 @@ impl ErrorClass {
         Self::PrivateAddress,
         Self::ExitCode,
         Self::Signal,
+        Self::Cancelled,
     ];
 
     /// The code on the wire, from 1.
@@ -318,6 +328,7 @@ impl ErrorClass {
             Self::PrivateAddress => "private-address",
             Self::ExitCode => "exit-code",
             Self::Signal => "signal",
+            Self::Cancelled => "cancelled",
         }
     }
 }

@@ -157,11 +157,19 @@ fn text(bytes: u64, record: &mut Vec<u8>) {
     record.extend_from_slice(b"\"}");
 }
 
+/// How soon a task that waits sees that it is cancelled.
+const NAP: Duration = Duration::from_millis(20);
+
 /// Waits, up to the limit.
 fn sleep(time: Duration, context: &Context<'_>) -> Result<(), TaskError> {
     let left = context.deadline.map_or(Duration::MAX, |deadline| deadline.left());
-    std::thread::sleep(time.min(left));
-    if time < left { Ok(()) } else { context.check() }
+    let mut to_sleep = time.min(left);
+    while !to_sleep.is_zero() && !context.cancel.is_asked() {
+        let nap = to_sleep.min(NAP);
+        std::thread::sleep(nap);
+        to_sleep -= nap;
+    }
+    if time < left && !context.cancel.is_asked() { Ok(()) } else { context.check() }
 }
 
 /// Keeps a core busy.

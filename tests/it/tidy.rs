@@ -59,6 +59,7 @@ fn each_library_has_its_room() {
     only(
         "std::fs",
         &[
+            "control/",
             "discover/",
             "inventory.rs",
             "job/",

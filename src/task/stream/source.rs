@@ -83,6 +83,14 @@ impl Stream {
         Ok(taken)
     }
 
+    /// Cancels the tasks of a table that were read and are not handed out; how many.
+    pub fn cancel(&self, idx: usize) -> u64 {
+        let mut shared = self.0.borrow_mut();
+        let Some(queue) = shared.queues.get_mut(idx) else { return 0 };
+        let waiting = queue.iter_mut().filter(|(_, _, error)| error.is_none());
+        waiting.map(|(_, _, error)| *error = Some(TaskError::cancelled())).count() as u64
+    }
+
     /// Lets the stream end with what is there now.
     pub fn finish(&self) -> Result<()> {
         let mut shared = self.0.borrow_mut();
