@@ -75,7 +75,9 @@ impl Stats {
             Status::Failed(class) => *kind.errors.entry(class.as_str()).or_default() += 1,
         }
         kind.nanos += u128::from(nanos);
-        kind.times.saturating_record(nanos.max(1));
+        if heard.outcome.status != Status::Failed(ErrorClass::Cancelled) {
+            kind.times.saturating_record(nanos.max(1));
+        }
         let rank = &mut self.ranks[heard.rank.idx()];
         rank.tasks += 1;
         rank.nanos += u128::from(nanos);

@@ -160,6 +160,7 @@ fn a_file_without_settings_takes_the_defaults() {
         fsync: "1s".parse().unwrap(),
         policy: Policy::default(),
         stats: None,
+        control: None,
         quiet: false,
     };
     assert_eq!(job.settings, expected);
@@ -210,6 +211,7 @@ fn the_command_line_wins_over_the_file_key_by_key() {
             heartbeat: Duration::from_secs(3),
         },
         stats: Some("t".into()),
+        control: None,
         quiet: true,
     };
     assert_eq!(dir.job(flags).unwrap().settings, expected);

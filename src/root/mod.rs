@@ -277,6 +277,8 @@ impl std::fmt::Debug for Root {
 }
 
 #[cfg(test)]
+mod control_tests;
+#[cfg(test)]
 mod leads_tests;
 #[cfg(test)]
 mod tests;

@@ -32,12 +32,12 @@ impl Source for Numbers {
     }
 }
 
-fn table(n: u64, costs: &[f32], pool: Pool) -> Table {
+pub(super) fn table(n: u64, costs: &[f32], pool: Pool) -> Table {
     let source = Numbers { next: 0, n, costs: costs.to_vec(), tells_remaining: true };
     Table { source: Box::new(source), pool, limit: None, own_retries: false }
 }
 
-fn config(schedule: Schedule, ordered: bool, threads: Vec<[u32; 2]>) -> Config {
+pub(super) fn config(schedule: Schedule, ordered: bool, threads: Vec<[u32; 2]>) -> Config {
     Config { schedule, ordered, threads, reserve: [1, 1], policy: Policy::default() }
 }
 
@@ -47,15 +47,16 @@ fn root(schedule: &str, threads: &[[u32; 2]], tables: Vec<Table>) -> Root {
 }
 
 /// A chunk as its worker sees it: who has it, its id, and table and number of each task.
-type Given = (Rank, ChunkId, Vec<(u16, u64)>);
+pub(super) type Given = (Rank, ChunkId, Vec<(u16, u64)>);
 
-fn hand_out(root: &mut Root) -> (Vec<Given>, bool) {
+pub(super) fn hand_out(root: &mut Root) -> (Vec<Given>, bool) {
     let mut orders = Vec::new();
     root.hand_out(Duration::ZERO, &mut orders).unwrap();
     let mut drained = false;
     let mut given = Vec::new();
     for order in orders {
         match order {
+            Order::Cancel(..) => panic!("nobody cancels"),
             Order::Fail(task, error, _) => panic!("{task:?} failed: {error}"),
             Order::Drained => drained = true,
             Order::Chunk(rank, payload) => {
@@ -71,7 +72,7 @@ fn hand_out(root: &mut Root) -> (Vec<Given>, bool) {
     (given, drained)
 }
 
-fn outcomes(id: ChunkId, indices: &[u32], status: Status) -> Vec<u8> {
+pub(super) fn outcomes(id: ChunkId, indices: &[u32], status: Status) -> Vec<u8> {
     let mut builder = OutcomesBuilder::new(id);
     for &index in indices {
         builder.begin();
@@ -80,7 +81,7 @@ fn outcomes(id: ChunkId, indices: &[u32], status: Status) -> Vec<u8> {
     builder.finish()
 }
 
-fn hear(root: &mut Root, rank: Rank, payload: &[u8]) -> Vec<u64> {
+pub(super) fn hear(root: &mut Root, rank: Rank, payload: &[u8]) -> Vec<u64> {
     let mut heard = Vec::new();
     let on = |outcome: &Heard<'_>| {
         heard.push(outcome.task.seq);

@@ -333,7 +333,8 @@ impl<'a, T: Transport> Leader<'a, T> {
                 match order {
                     ToWorker::Chunk(payload) => self.executor.start(payload)?,
                     ToWorker::Drained => self.executor.drained(now()),
-                    ToWorker::Threads(threads) => self.executor.set_threads(threads)?,
+                    // Threads that cannot be started leave those that there are.
+                    ToWorker::Threads(threads) => drop(self.executor.set_threads(threads)),
                     ToWorker::Cancel(chunk, tasks) => {
                         self.executor.cancel(chunk, tasks.into_iter().map(|idx| idx as usize));
                     }

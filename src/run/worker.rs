@@ -132,7 +132,8 @@ impl<T: Transport> Worker<'_, T> {
                 ToWorker::Chunk(payload) => self.executor.start(payload)?,
                 ToWorker::Drained => self.executor.drained(now()),
                 ToWorker::Beat => {}
-                ToWorker::Threads(threads) => self.executor.set_threads(threads)?,
+                // Threads that cannot be started leave those that there are.
+                ToWorker::Threads(threads) => drop(self.executor.set_threads(threads)),
                 ToWorker::Cancel(chunk, tasks) => {
                     self.executor.cancel(chunk, tasks.into_iter().map(|idx| idx as usize));
                 }

@@ -29,6 +29,10 @@ mod site;
 mod flaky;
 // The job files in jobs/.
 mod jobs;
+// A running job, asked and told by other processes.
+mod control;
+// Named pipes, tasks as a stream.
+mod pipe;
 // README.md.
 mod readme;
 // Runs that go on with what an earlier one left.
