@@ -8,6 +8,7 @@
 //! argument.
 
 mod control;
+mod finish;
 mod prepare;
 mod pulse;
 mod root;

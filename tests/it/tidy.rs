@@ -68,6 +68,7 @@ fn each_library_has_its_room() {
             "sink/",
             "task/command/",
             "task/items/",
+            "task/stream/",
             "web/",
         ],
     );

@@ -1,0 +1,103 @@
+"""Tasks a second through a named pipe, and how soon a busy job answers a command.
+
+The writer is `yes`-like: short lines as fast as the pipe takes them. The count is that of the
+statistics, from the first task handed out to the last outcome gathered.
+"""
+
+import json
+import os
+import subprocess
+import threading
+import time
+from statistics import median
+
+from measure import Group, Row
+from runner import DidNotRun, started
+
+LINES = 2_000_000
+COMMANDS = 60
+
+
+def groups(bench):
+    return [stream(bench), control(bench)]
+
+
+def lines(bench):
+    return max(100_000, int(LINES * min(1.0, bench.seconds / 2.5)))
+
+
+def stream(bench):
+    fifo = bench.folder / "tasks.fifo"
+    text = "".join(f"fib {n % 90}\n" for n in range(10_000)).encode()
+
+    def run(kind):
+        n, stats = lines(bench), bench.folder / "pipes.json"
+        fifo.unlink(missing_ok=True)
+        os.mkfifo(fifo, 0o600)
+        block = text if kind == "fib" else text.replace(b"fib ", b"probe ")
+
+        def write():
+            with open(fifo, "wb", buffering=0) as to:
+                for _ in range(n // 10_000):
+                    to.write(block)
+
+        writer = threading.Thread(target=write)
+        words = [bench.mpirun, "-n", "2", "--bind-to", "none", bench.binary, "run", "--tasks", fifo]
+        words += ["--output", "none", "--value", "none", "--quiet", "--stats", stats]
+        with started(words, bench.env, cwd=bench.folder) as process:
+            writer.start()
+            writer.join(120)
+            process.wait(120)
+        found = json.loads(stats.read_text())
+        if found["ok"] != n // 10_000 * 10_000:
+            raise DidNotRun(f"{found['ok']} of {n} lines became tasks that are ok")
+        return found["tasks_per_second"]
+
+    return Group(
+        "stream",
+        [lambda: {"lines, probe": run("probe")}, lambda: {"lines, fib": run("fib")}],
+        [
+            Row("short lines through a named pipe", "lines, probe", aim=500_000, aim_for_ours=True),
+            Row("the same, each a small Fibonacci term", "lines, fib"),
+        ],
+    )
+
+
+def control(bench):
+    """The time of one `rankpool ctl`, its start as a process included, and of one `true`."""
+    busy = '[[task]]\nkind = "probe"\naction = "busy"\ntime = "2ms"\ncount = 100000\n'
+
+    def answers():
+        job, folder = bench.job("controlled", busy), bench.folder / "ctl"
+        words = [bench.mpirun, "-n", "2", "--bind-to", "none", bench.binary, "run", job]
+        words += ["--output", "none", "--quiet", "--control", folder]
+        ask = [bench.binary, "ctl", folder]
+        with started(words, bench.env, cwd=bench.folder) as process:
+            deadline = time.monotonic() + 20
+            while subprocess.run([*ask, "status"], capture_output=True).returncode != 0:
+                if time.monotonic() > deadline or process.poll() is not None:
+                    raise DidNotRun("the job cannot be controlled")
+                time.sleep(0.05)
+            taken = []
+            for _ in range(COMMANDS):
+                begun = time.perf_counter()
+                subprocess.run([*ask, "status"], check=True, capture_output=True)
+                taken.append(time.perf_counter() - begun)
+                time.sleep(0.01)
+            alone = []
+            for _ in range(COMMANDS):
+                begun = time.perf_counter()
+                subprocess.run([bench.binary, "--version"], check=True, capture_output=True)
+                alone.append(time.perf_counter() - begun)
+            subprocess.run([*ask, "stop"], check=True, capture_output=True)
+            process.wait(60)
+        return {"ctl": 1000 * median(taken), "process": 1000 * median(alone)}
+
+    return Group(
+        "control",
+        [answers],
+        [
+            Row("`ctl status` of a busy 2-rank job, with its process", "ctl", unit="ms"),
+            Row("a process that says its version, beside that job", "process", unit="ms"),
+        ],
+    )
