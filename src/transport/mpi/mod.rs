@@ -12,6 +12,7 @@
 
 #![allow(unsafe_code, reason = "MPI's point-to-point functions are C functions")]
 
+mod receive;
 mod ulfm;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -29,6 +30,7 @@ use mpi::traits::{Communicator, Root};
 
 use super::{Library, Transport};
 use crate::message::Rank;
+use receive::Receiver;
 use ulfm::Ulfm;
 
 /// The largest piece of a message: far below the 2^31-1 that an MPI count can hold, and short
@@ -44,6 +46,7 @@ pub struct Mpi {
     world: SimpleCommunicator,
     threading: Threading,
     sending: VecDeque<Sending>,
+    receiver: Receiver,
     /// Pieces of messages whose last one has not arrived, by sender.
     partial: HashMap<Rank, Vec<u8>>,
     ulfm: Option<Ulfm>,
@@ -80,6 +83,7 @@ pub fn start() -> Result<Mpi> {
         world,
         threading,
         sending: VecDeque::new(),
+        receiver: Receiver::default(),
         partial: HashMap::new(),
         ulfm,
         gone: BTreeSet::new(),
@@ -186,42 +190,6 @@ impl Mpi {
         }
         Ok(())
     }
-
-    /// Receives one piece, if one has arrived.
-    fn poll_piece(&mut self) -> Result<Option<(Rank, c_int, Vec<u8>)>> {
-        // SAFETY: every pointer is to a local that outlives its call; MPI writes `count` bytes
-        // into a buffer of that capacity, and only then is its length set.
-        unsafe {
-            let mut flag = 0;
-            let mut message = ffi::RSMPI_MESSAGE_NULL;
-            let mut status = std::mem::zeroed::<ffi::MPI_Status>();
-            check("MPI_Improbe", || {
-                ffi::MPI_Improbe(
-                    ffi::RSMPI_ANY_SOURCE,
-                    ffi::RSMPI_ANY_TAG,
-                    self.world.as_raw(),
-                    &raw mut flag,
-                    &raw mut message,
-                    &raw mut status,
-                )
-            })?;
-            if flag == 0 {
-                return Ok(None);
-            }
-            let (source, tag) = (status.MPI_SOURCE, status.MPI_TAG);
-            let mut count = 0;
-            let byte = ffi::RSMPI_UINT8_T;
-            check("MPI_Get_count", || ffi::MPI_Get_count(&raw const status, byte, &raw mut count))?;
-            let length = usize::try_from(count).context("MPI_Get_count")?;
-            let mut piece = Vec::<u8>::with_capacity(length);
-            check("MPI_Mrecv", || {
-                let buffer = piece.as_mut_ptr().cast::<c_void>();
-                ffi::MPI_Mrecv(buffer, count, byte, &raw mut message, &raw mut status)
-            })?;
-            piece.set_len(length);
-            Ok(Some((Rank(u32::try_from(source)?), tag, piece)))
-        }
-    }
 }
 
 fn check(call: &str, function: impl FnOnce() -> c_int) -> Result<()> {
@@ -252,7 +220,7 @@ impl Transport for Mpi {
     fn poll(&mut self) -> Result<Option<(Rank, Vec<u8>)>> {
         self.complete_sends()?;
         loop {
-            let (from, tag, piece) = match self.poll_piece() {
+            let (from, tag, piece) = match self.receiver.poll(self.world.as_raw()) {
                 Ok(Some(piece)) => piece,
                 Ok(None) => return Ok(None),
                 Err(error) => return self.look_into(error).map(|()| None),
@@ -277,6 +245,7 @@ impl Transport for Mpi {
     fn forget(&mut self, rank: Rank) {
         self.gone.insert(rank);
         self.partial.remove(&rank);
+        self.receiver.forget(rank);
         // MPI may still read a piece whose request has not completed: it is left to it.
         let (gone, sending) = std::mem::take(&mut self.sending)
             .into_iter()
