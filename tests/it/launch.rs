@@ -24,7 +24,7 @@ pub(crate) fn launch(options: &str, job: &str) -> Rankpool {
 fn stub(options: &str, does: &str) -> Rankpool {
     let pool = launch(format!("-n 2 --mpirun ./stub {options}").trim_end(), SHORT);
     let begin = "#!/bin/sh\n[ \"$1\" = --version ] && exec mpirun --version\n\
-                 echo \"$@\" >> args\nn=$(wc -l < args)\n\
+                 printf '%s\\n' \"$*\" >> args\nn=$(wc -l < args)\n\
                  end() { echo $1 > $RANKPOOL_END_FILE.new; \
                  mv $RANKPOOL_END_FILE.new $RANKPOOL_END_FILE; }\n";
     let path = pool.dir().write("stub", &format!("{begin}{does}\n"));

@@ -141,8 +141,13 @@ fn mpirun_version() -> &'static str {
     })
 }
 
-fn is_open_mpi() -> bool {
+pub(crate) fn is_open_mpi() -> bool {
     mpirun_version().contains("Open MPI")
+}
+
+/// Whether mpirun's exit code is rank 0's after another rank has died: Open MPI 4's is 0.
+pub(crate) fn passes_codes_on_after_a_death() -> bool {
+    !mpirun_version().contains("(Open MPI) 4")
 }
 
 impl Rankpool {
