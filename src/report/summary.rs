@@ -2,7 +2,7 @@
 //! rank's time went.
 
 use super::{duration, table};
-use crate::stats::{KindSummary, RankSummary, Summary};
+use crate::stats::{HostSummary, KindSummary, RankSummary, Summary};
 use crate::units::thousands;
 
 /// The whole summary, some lines.
@@ -13,6 +13,10 @@ pub fn summary(summary: &Summary) -> String {
     }
     text += "\nJob execution statistics:\n";
     text += &servers(&summary.ranks);
+    if summary.hosts.len() > 1 {
+        text += "\nBy host:\n";
+        text += &hosts(&summary.hosts);
+    }
     text += "\nTask times by kind:\n";
     text += &kinds(&summary.kinds);
     text += "\nWhere each rank's time went, in % of its threads' time:\n";
@@ -99,6 +103,23 @@ fn servers(ranks: &[RankSummary]) -> String {
         ]
     };
     table(&header, &ranks.iter().map(row).collect::<Vec<_>>())
+}
+
+fn hosts(hosts: &[HostSummary]) -> String {
+    let header =
+        ["ranks", "threads", "job count", "% of all jobs", "job time sum", "compute", "host"];
+    let row = |host: &HostSummary| {
+        vec![
+            host.ranks.to_string(),
+            host.threads.to_string(),
+            host.tasks.to_string(),
+            format!("{:.2}", host.percent_of_tasks),
+            format!("{:.4}", host.task_seconds),
+            format!("{:.1} %", host.percent_compute),
+            host.host.clone(),
+        ]
+    };
+    table(&header, &hosts.iter().map(row).collect::<Vec<_>>())
 }
 
 fn kinds(kinds: &[KindSummary]) -> String {

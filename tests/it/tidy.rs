@@ -98,7 +98,7 @@ fn decisions_know_no_world() {
         "root/",
         "schedule.rs",
         "placement.rs",
-        "stats.rs",
+        "stats/",
         "discover/choose.rs",
         "discover/hostfile",
     ] {

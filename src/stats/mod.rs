@@ -3,6 +3,8 @@
 //! **Invariant:** pure; every outcome that counts is recorded once, and times are those that the
 //! executors measured.
 
+mod hosts;
+
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
@@ -13,6 +15,7 @@ use crate::inventory::Inventory;
 use crate::message::Status;
 use crate::root::{Heard, Resumed};
 use crate::task::{Account, ErrorClass};
+pub use hosts::HostSummary;
 
 /// Counts of a run while it goes on.
 #[derive(Debug)]
@@ -107,6 +110,10 @@ impl Stats {
         let tasks = ok + failed + cancelled;
         let per = |whole: f64, n: f64| if n > 0.0 { whole / n } else { 0.0 };
         let dispatch = ledgers.first().map_or(0.0, |ledger| ledger.communication);
+        let ranks = self.ranks.iter().zip(world.iter().zip(ledgers));
+        let ranks: Vec<RankSummary> = ranks
+            .map(|(rank, (inventory, ledger))| rank.summary(inventory, ledger, tasks))
+            .collect();
         Summary {
             job: job.to_owned(),
             tasks,
@@ -123,12 +130,8 @@ impl Stats {
             dispatch_seconds_per_task: per(dispatch, tasks as f64),
             imbalance: imbalance(ledgers),
             kinds: self.kinds.iter().map(|kind| kind.summary(wall)).collect(),
-            ranks: self
-                .ranks
-                .iter()
-                .zip(world.iter().zip(ledgers))
-                .map(|(rank, (inventory, ledger))| rank.summary(inventory, ledger, tasks))
-                .collect(),
+            hosts: hosts::by_host(&ranks),
+            ranks,
             sources: Vec::new(),
             texts: Vec::new(),
         }
@@ -226,6 +229,8 @@ pub struct Summary {
     pub imbalance: f64,
     /// By kind, in the order of the job.
     pub kinds: Vec<KindSummary>,
+    /// By host, in the order of their first ranks.
+    pub hosts: Vec<HostSummary>,
     /// By rank.
     pub ranks: Vec<RankSummary>,
     /// What the sources of tasks that lead to others say, each with the number of its `table`.
