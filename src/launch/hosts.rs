@@ -4,12 +4,22 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 
 use super::{here, now};
 
 /// How long a host may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
+fn parse_slots(host: &str, slots: &str) -> Result<u32> {
+    let parsed = slots.parse().ok().filter(|&slots| slots > 0);
+    parsed.with_context(|| {
+        format!(
+            "host `{host}` takes `{slots}` ranks; write a whole number from 1, such as \
+             `{host} slots=2`, or leave it out"
+        )
+    })
+}
 
 /// The hosts of a hostfile, in its order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,18 +34,20 @@ struct Host {
 }
 
 impl Host {
-    /// `name slots=4`, or `name:4` as MPICH writes it.
-    fn parse(line: &str) -> Option<Self> {
-        let said = line.split('#').next()?.replace(" =", "=").replace("= ", "=");
+    /// `name slots=4`, or `name:4` as MPICH writes it; `None`: nothing but a comment.
+    fn parse(line: &str) -> Result<Option<Self>> {
+        let said = line.split('#').next().unwrap_or_default();
+        let said = said.replace(" =", "=").replace("= ", "=");
         let mut words = said.split_whitespace();
-        let name = words.next()?;
+        let Some(name) = words.next() else { return Ok(None) };
         let name = name.rsplit('@').next().unwrap_or(name);
-        let slots = words.find_map(|word| word.strip_prefix("slots=")?.parse().ok());
+        let slots = words.find_map(|word| word.strip_prefix("slots="));
         let (name, slots) = match name.split_once(':') {
-            Some((name, count)) => (name, slots.or(count.parse().ok())),
+            Some((name, count)) => (name, slots.or(Some(count))),
             None => (name, slots),
         };
-        Some(Self { name: name.to_owned(), slots, line: line.to_owned() })
+        let slots = slots.map(|slots| parse_slots(name, slots)).transpose()?;
+        Ok(Some(Self { name: name.to_owned(), slots, line: line.to_owned() }))
     }
 
     /// A host that does not say counts its cores; of another one than this, one is known.
@@ -51,13 +63,14 @@ impl Hosts {
         let text = std::fs::read_to_string(path).with_context(|| {
             format!("cannot read the hostfile `{shown}`; `--hostfile FILE` names a list of hosts")
         })?;
-        let hosts = Self::parse(&text);
+        let hosts = Self::parse(&text).map_err(|error| anyhow!("`{shown}`: {error:#}"))?;
         ensure!(!hosts.0.is_empty(), "`{shown}` lists no host; write `localhost slots=4` into it");
         Ok(hosts)
     }
 
-    pub(super) fn parse(text: &str) -> Self {
-        Self(text.lines().filter_map(Host::parse).collect())
+    pub(super) fn parse(text: &str) -> Result<Self> {
+        let hosts = text.lines().filter_map(|line| Host::parse(line).transpose());
+        Ok(Self(hosts.collect::<Result<_>>()?))
     }
 
     /// How many ranks they take.
@@ -139,7 +152,12 @@ impl Asked {
 
 /// What reaches other hosts: what mpirun was told to use, else ssh.
 fn agent(get: impl Fn(&str) -> Option<String>) -> Command {
-    let named = ["PRTE_MCA_plm_ssh_agent", "OMPI_MCA_plm_ssh_agent", "OMPI_MCA_plm_rsh_agent"];
+    let named = [
+        "PRTE_MCA_plm_ssh_agent",
+        "OMPI_MCA_plm_ssh_agent",
+        "OMPI_MCA_plm_rsh_agent",
+        "HYDRA_LAUNCHER_EXEC",
+    ];
     let named = named.into_iter().find_map(get).unwrap_or_default();
     // Several are parted by colons; the first one there is used, and the first one is there.
     let mut words = named.split(':').next().unwrap_or_default().split_whitespace();
@@ -169,13 +187,24 @@ mod tests {
     #[test]
     fn hostfiles_of_both_families_are_read() {
         let text = "# all\nroot@h1 slots=2 max_slots=4 # one\n\nh2:3\nh3 slots = 4\nh4\n";
-        let hosts = Hosts::parse(text);
+        let hosts = Hosts::parse(text).unwrap();
         assert_eq!(hosts.as_list(), "h1:2,h2:3,h3:4,h4:1");
         assert_eq!(hosts.slots(), 10);
         assert!(!hosts.are_here());
         assert!(hosts.as_file().starts_with("root@h1 slots=2 max_slots=4 # one\nh2:3\n"));
-        assert!(Hosts::parse("localhost slots=2\n127.0.0.1\n").are_here());
-        assert_eq!(Hosts::parse("# nobody\n"), Hosts(Vec::new()));
+        assert!(Hosts::parse("localhost slots=2\n127.0.0.1\n").unwrap().are_here());
+        assert_eq!(Hosts::parse("# nobody\n").unwrap(), Hosts(Vec::new()));
+    }
+
+    #[test]
+    fn slots_are_a_number_from_1() {
+        for (line, typed) in [("h1 slots=0", "0"), ("h1:x", "x"), ("h1 slots=-3", "-3")] {
+            let error = Hosts::parse(line).unwrap_err().to_string();
+            assert!(
+                error.starts_with(&format!("host `h1` takes `{typed}` ranks; write")),
+                "{error}"
+            );
+        }
     }
 
     #[test]

@@ -147,7 +147,7 @@ mod tests {
         let five = "mpirun (Open MPI) 5.0.11";
         let usual = "--with-ft ulfm --mca async_mpi_finalize 1";
         assert_eq!(shown(five, &HERE), format!("{usual} --bind-to none -n 2"));
-        let hosts = Hosts::parse("h1 slots=2\nh2 slots=2\n");
+        let hosts = Hosts::parse("h1 slots=2\nh2 slots=2\n").unwrap();
         let crowded = World {
             ranks: 5,
             hosts: Some((Path::new("my hosts"), &hosts)),
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn mpich_gets_next_to_none() {
-        let hosts = Hosts::parse("h1 slots=2\nh2\n");
+        let hosts = Hosts::parse("h1 slots=2\nh2\n").unwrap();
         let world = World {
             ranks: 9,
             hosts: Some((Path::new("hosts"), &hosts)),

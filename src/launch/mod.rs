@@ -66,7 +66,8 @@ pub fn dry_run(launch: &Launch) -> Result<String> {
 
 /// Runs `launch` to its end, and returns its exit code; `tell` gets lines for people.
 pub fn run(launch: &Launch, tell: &mut dyn FnMut(&str)) -> Result<u8> {
-    let plan = Plan::new(launch)?;
+    let mut plan = Plan::new(launch)?;
+    plan.check_hosts(&mut |text| say(tell, text))?;
     let folder = Folder::new(!plan.all_here())?;
     let (signals, command) = (Signals::catch()?, launch.command.clone());
     let mut supervisor = Supervisor { launch, plan, folder, signals, command, restarts: 0, tell };

@@ -118,6 +118,32 @@ impl<'a> Plan<'a> {
         quoted(words.iter().chain(command).map(OsString::as_os_str))
     }
 
+    /// Refuses hosts that do not answer, before anything waits for them.
+    pub(super) fn check_hosts(&mut self, tell: &mut dyn FnMut(&str)) -> Result<()> {
+        let Some((path, hosts)) = self.hosts.as_mut() else { return Ok(()) };
+        let (path, slots) = (path.display(), hosts.slots());
+        if self.ranks > slots {
+            let ranks = self.ranks;
+            tell(&format!(
+                "{ranks} ranks on the {slots} slots of `{path}` share cores; `-n {slots}`, or \
+                 more `slots` there"
+            ));
+        }
+        if hosts.are_here() {
+            return Ok(());
+        }
+        let silent = hosts.leave_out_silent();
+        let silent: Vec<String> =
+            silent.into_iter().map(|(name, reason)| format!("host `{name}`: {reason}")).collect();
+        ensure!(
+            silent.is_empty(),
+            "`{path}`: {}; `ssh HOST true` has to work from here without a password: see to it, \
+             or leave that host out",
+            silent.join("; ")
+        );
+        Ok(())
+    }
+
     /// Leaves out hosts that do not answer, and the ranks that they had.
     pub(super) fn leave_out_silent(
         &mut self,

@@ -62,11 +62,22 @@ impl Setup {
 pub fn gather_world(transport: &mut impl Transport) -> Result<(Inventory, Vec<Inventory>)> {
     let own = Inventory::take(transport.rank().0, transport.describe());
     let gathered = transport.gather(to_json(&own)?)?;
-    let world = gathered.iter().map(|bytes| Ok(serde_json::from_slice(bytes)?));
-    let world = world.collect::<Result<_>>().context(
-        "a rank's inventory cannot be read; install the same rankpool version on every host",
-    )?;
+    let world = gathered.iter().map(|bytes| read_inventory(bytes)).collect::<Result<_>>()?;
     Ok((own, world))
+}
+
+/// Another version's inventory may have another shape, but says whose it is.
+fn read_inventory(bytes: &[u8]) -> Result<Inventory> {
+    serde_json::from_slice(bytes).with_context(|| {
+        let value: serde_json::Value = serde_json::from_slice(bytes).unwrap_or_default();
+        let said = |key| value[key].as_str().unwrap_or("unknown").to_owned();
+        format!(
+            "host {} runs rankpool {}, whose inventory cannot be read; install the same version \
+             on every host",
+            said("host"),
+            said("version")
+        )
+    })
 }
 
 /// Tells every rank what the job is, or that there is none (`None`) because rank 0 could not

@@ -27,6 +27,8 @@ mod fetch;
 mod site;
 // A transport that delays, reorders and loses ranks.
 mod flaky;
+// Several hosts, and what happens to them.
+mod hosts;
 // The job files in jobs/.
 mod jobs;
 // A running job, asked and told by other processes.

@@ -29,6 +29,14 @@ impl Dir {
         &self.0
     }
 
+    /// A new folder in `folder`.
+    pub(crate) fn within(folder: &Path) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let path = folder.join(NEXT.fetch_add(1, Ordering::Relaxed).to_string());
+        fs::create_dir(&path).expect("a folder can be made");
+        Self(path)
+    }
+
     /// Writes a file of this folder.
     pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.0.join(name);
@@ -132,7 +140,7 @@ pub(crate) fn surviving_mpirun(ranks: u32) -> Option<Rankpool> {
     Some(mpirun_with(ranks, &[flags, &["--mca", "async_mpi_finalize", "1"]].concat()))
 }
 
-fn mpirun_version() -> &'static str {
+pub(crate) fn mpirun_version() -> &'static str {
     static VERSION: OnceLock<String> = OnceLock::new();
     VERSION.get_or_init(|| {
         let output = Command::new("mpirun").arg("--version").output();
@@ -151,7 +159,7 @@ pub(crate) fn passes_codes_on_after_a_death() -> bool {
 }
 
 impl Rankpool {
-    fn new(mut command: Command) -> Self {
+    pub(crate) fn new(mut command: Command) -> Self {
         let dir = Dir::new();
         command.current_dir(dir.path());
         Self { command, dir }
@@ -194,7 +202,9 @@ impl Rankpool {
     /// Starts it, for a test that looks at it while it runs.
     pub(crate) fn start(mut self) -> Running {
         // Concurrent launchers share files below the temporary folder.
-        self.command.env("TMPDIR", self.dir.path());
+        if self.command.get_envs().all(|(name, _)| name != "TMPDIR") {
+            self.command.env("TMPDIR", self.dir.path());
+        }
         self.command.stdin(Stdio::null());
         let capture = |name| Stdio::from(File::create(self.dir.path().join(name)).unwrap());
         let (stdout, stderr) = (capture("stdout"), capture("stderr"));
