@@ -14,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::policy::{Fsync, MaxFailures};
 use crate::schedule::Schedule;
+use crate::task::Shard;
 use crate::units;
 
 mod crawl;
@@ -32,7 +33,7 @@ pub use discover::{AnnounceArgs, DiscoverArgs, HostfileFormat, NetworkOptions};
 pub use exec::{EXEC_EXAMPLES, ExecArgs};
 pub use explain::{Explain, ExplainArgs, ExplainLinks, ExplainRobotsArgs, ExplainUrl};
 pub use fetch::FetchArgs;
-pub use launch::{LaunchArgs, TetherArgs};
+pub use launch::{BuryArgs, LaunchArgs, TetherArgs};
 pub use pipe::{PipeArgs, PipeEnd, PipeReadArgs, PipeWriteArgs};
 pub use stream::{RunArgs, StreamOptions};
 
@@ -141,6 +142,9 @@ pub enum Command {
         /// What they have in their environment.
         token: String,
     },
+    /// End an mpirun that stays after its rank 0
+    #[command(name = "__bury", hide = true)]
+    Bury(BuryArgs),
 }
 
 /// `rankpool check`.
@@ -226,6 +230,9 @@ pub struct RunOptions {
     /// Let other processes ask and tell this run, by `rankpool ctl DIR COMMAND`
     #[arg(long, value_name = "DIR")]
     pub control: Option<PathBuf>,
+    /// Run the I-th of N parts of the job alone; every task is in one of them
+    #[arg(long, value_name = "I/N", allow_negative_numbers = true)]
+    pub shard: Option<Shard>,
     /// Report nothing but errors
     #[arg(long, short)]
     pub quiet: bool,

@@ -47,6 +47,10 @@ fn main() -> ExitCode {
         Ok(Cli { command: Command::Watch { token } }) => {
             return ExitCode::from(told(command::watch(&token), &launcher));
         }
+        Ok(Cli { command: Command::Bury(args) }) => {
+            launch::bury(args.rank0, args.mpirun);
+            return ExitCode::SUCCESS;
+        }
         cli => cli,
     };
     let rank = ThisRank { marks: is_first(&launcher).then(Marks::begin), launcher };
@@ -125,7 +129,9 @@ fn run(command: &Command, rank: &ThisRank) -> Result<u8> {
             Ok(0)
         }
         Command::Pipe(args) => pipe(&args.end),
-        Command::Tether(_) | Command::Watch { .. } => bail!("this is for rankpool itself alone"),
+        Command::Tether(_) | Command::Watch { .. } | Command::Bury(_) => {
+            bail!("this is for rankpool itself alone")
+        }
     }
 }
 
@@ -153,6 +159,10 @@ fn start(command: &Command, rank: &ThisRank) -> Result<u8> {
     let warn = |warning: &str| eprintln!("rankpool: warning: {warning}");
     let end = |finished: Result<Finished>| {
         rank.end(finished.and_then(|finished| {
+            if finished.summary.dead_ranks > 0 {
+                // Not worth an error: who started mpirun can end it.
+                let _ = launch::bury_mpirun();
+            }
             match tell(&finished) {
                 // Who reads no further has still got what the code says.
                 Err(error) if is_broken_pipe(&error) => {}

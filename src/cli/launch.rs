@@ -42,6 +42,15 @@ pub struct LaunchArgs {
     pub command: Vec<OsString>,
 }
 
+/// `rankpool __bury`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct BuryArgs {
+    /// Rank 0's process.
+    pub rank0: u32,
+    /// mpirun's.
+    pub mpirun: i32,
+}
+
 /// `rankpool __tether`.
 #[derive(Clone, Debug, Args)]
 pub struct TetherArgs {

@@ -128,7 +128,10 @@ impl JobSpec {
         let place = path.display();
         let folder = path.parent().unwrap_or(Path::new(""));
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        let results = Output::File(PathBuf::from(format!("{stem}.results.jsonl")));
+        // Parts of a job may run side by side in one folder.
+        let part = overrides.run.shard.map(|shard| format!(".{}", shard.file_name()));
+        let part = part.unwrap_or_default();
+        let results = Output::File(PathBuf::from(format!("{stem}{part}.results.jsonl")));
         let settings = Settings::merge(&overrides.run, &written, folder, results)
             .and_then(|settings| settings.spare(path).map(|()| settings))
             .with_context(|| place.to_string())?;

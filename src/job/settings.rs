@@ -12,6 +12,7 @@ use crate::cli::RunOptions;
 use crate::pipe;
 use crate::policy::{Fsync, Policy, Retries};
 use crate::schedule::Schedule;
+use crate::task::Shard;
 use crate::units;
 
 /// What a crash of the whole machine may cost: the records of the last second.
@@ -48,6 +49,8 @@ pub struct Settings {
     pub stats: Option<PathBuf>,
     /// The folder through which other processes control the run.
     pub control: Option<PathBuf>,
+    /// Which part of the job is run; `None`: all of it.
+    pub shard: Option<Shard>,
     /// Whether nothing but errors is reported.
     pub quiet: bool,
 }
@@ -170,6 +173,7 @@ impl Settings {
             policy: policy(options, written)?,
             stats: options.stats.clone().or(written_stats),
             control: options.control.clone(),
+            shard: options.shard,
             quiet: options.quiet,
         };
         settings.check_stats()?;

@@ -161,6 +161,7 @@ fn a_file_without_settings_takes_the_defaults() {
         policy: Policy::default(),
         stats: None,
         control: None,
+        shard: None,
         quiet: false,
     };
     assert_eq!(job.settings, expected);
@@ -212,6 +213,7 @@ fn the_command_line_wins_over_the_file_key_by_key() {
         },
         stats: Some("t".into()),
         control: None,
+        shard: None,
         quiet: true,
     };
     assert_eq!(dir.job(flags).unwrap().settings, expected);

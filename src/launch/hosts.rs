@@ -95,14 +95,19 @@ impl Hosts {
         lines.join("\n") + "\n"
     }
 
-    /// Leaves out those that do not answer; returns each with what was heard instead.
-    pub(super) fn leave_out_silent(&mut self) -> Vec<(String, String)> {
-        let asked: Vec<_> = self.0.iter().map(|host| Asked::new(&host.name)).collect();
+    /// Leaves out those on which `command` does not print `expected`; returns each with what was
+    /// heard instead.
+    pub(super) fn leave_out_silent(
+        &mut self,
+        command: &str,
+        expected: &str,
+    ) -> Vec<(String, String)> {
+        let asked: Vec<_> = self.0.iter().map(|host| Asked::new(&host.name, command)).collect();
         let deadline = now() + ANSWER_LIMIT;
         let mut silent = Vec::new();
         let mut asked = asked.into_iter();
         self.0.retain(|host| {
-            let reason = asked.next().and_then(|asked| asked.reason(deadline));
+            let reason = asked.next().and_then(|asked| asked.reason(expected, deadline));
             let answers = reason.is_none();
             silent.extend(reason.map(|reason| (host.name.clone(), reason)));
             answers
@@ -115,39 +120,44 @@ impl Hosts {
 struct Asked(Option<std::io::Result<Child>>);
 
 impl Asked {
-    fn new(name: &str) -> Self {
+    fn new(name: &str, line: &str) -> Self {
         if here::is(name) {
             return Self(None);
         }
         let mut command = agent(|variable| std::env::var(variable).ok());
-        command.args([name, "true"]).stdin(Stdio::null()).stdout(Stdio::null());
-        Self(Some(command.stderr(Stdio::piped()).spawn()))
+        command.args([name, line]).stdin(Stdio::null());
+        Self(Some(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()))
     }
 
     /// Why the host does not take part.
-    fn reason(self, deadline: std::time::Instant) -> Option<String> {
+    fn reason(self, expected: &str, deadline: std::time::Instant) -> Option<String> {
         let mut child = match self.0? {
             Ok(child) => child,
             Err(error) => return Some(format!("it cannot be asked: {error}")),
         };
-        loop {
-            match child.try_wait() {
-                Ok(Some(status)) if status.success() => return None,
-                Ok(None) if now() < deadline => std::thread::sleep(Duration::from_millis(20)),
-                Ok(None) => {
-                    // Ended by itself in the meantime: all the same.
-                    let _ = child.kill();
-                    let _ = child.wait();
-                    return Some(format!("no answer within {} s", ANSWER_LIMIT.as_secs()));
-                }
-                Ok(Some(_)) | Err(_) => break,
+        while let Ok(None) = child.try_wait() {
+            if now() > deadline {
+                // Ended by itself in the meantime: all the same.
+                let _ = child.kill();
+                let _ = child.wait();
+                return Some(format!("no answer within {} s", ANSWER_LIMIT.as_secs()));
             }
+            std::thread::sleep(Duration::from_millis(20));
         }
-        let said = child.wait_with_output().map(|output| output.stderr).unwrap_or_default();
-        let said = String::from_utf8_lossy(&said);
-        let last = said.lines().map(str::trim).rfind(|line| !line.is_empty());
-        Some(last.unwrap_or("it does not let a command run").to_owned())
+        let output = child.wait_with_output().ok()?;
+        let (said, error) = (last_line(&output.stdout), last_line(&output.stderr));
+        match (output.status.success(), said, error) {
+            (true, Some(said), _) if said == expected => None,
+            (true, Some(said), _) => Some(format!("it has {said}, and this host has {expected}")),
+            (_, _, Some(error)) => Some(error),
+            (_, _, None) => Some("it does not let a command run".to_owned()),
+        }
     }
+}
+
+fn last_line(text: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(text);
+    text.lines().map(str::trim).rfind(|line| !line.is_empty()).map(str::to_owned)
 }
 
 /// What reaches other hosts: what mpirun was told to use, else ssh.

@@ -7,6 +7,7 @@
 //! **Invariant:** never two worlds at a time, and none once `launch` has ended.
 
 mod attempt;
+mod bury;
 mod folder;
 mod here;
 mod hosts;
@@ -25,6 +26,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use attempt::{Death, Ended};
+pub use bury::{bury, bury_mpirun};
 use folder::{Folder, State};
 pub use marks::Marks;
 use plan::Plan;

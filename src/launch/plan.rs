@@ -28,6 +28,22 @@ const VARIABLES: &[&str] = &[
     "NO_PROXY",
 ];
 
+/// What `rankpool --version` prints.
+const OWN_VERSION: &str = concat!("rankpool ", env!("CARGO_PKG_VERSION"));
+
+/// What to run on a host, to see that it answers and has the same rankpool.
+fn ask_version() -> Result<String> {
+    let own = std::env::current_exe().context("cannot find rankpool's own program")?;
+    let mut words: Vec<OsString> = Vec::new();
+    if let Some(path) = std::env::var_os("LD_LIBRARY_PATH") {
+        let mut variable = OsString::from("LD_LIBRARY_PATH=");
+        variable.push(path);
+        words.extend(["env".into(), variable]);
+    }
+    words.extend([own.into_os_string(), "--version".into()]);
+    Ok(quoted(words.iter().map(OsString::as_os_str)))
+}
+
 #[derive(Debug)]
 pub(super) struct Plan<'a> {
     launch: &'a Launch,
@@ -132,13 +148,13 @@ impl<'a> Plan<'a> {
         if hosts.are_here() {
             return Ok(());
         }
-        let silent = hosts.leave_out_silent();
+        let silent = hosts.leave_out_silent(&ask_version()?, OWN_VERSION);
         let silent: Vec<String> =
             silent.into_iter().map(|(name, reason)| format!("host `{name}`: {reason}")).collect();
         ensure!(
             silent.is_empty(),
-            "`{path}`: {}; `ssh HOST true` has to work from here without a password: see to it, \
-             or leave that host out",
+            "`{path}`: {}; `ssh HOST` from here has to find the same rankpool there without asking \
+             for a password: see to it, or leave that host out",
             silent.join("; ")
         );
         Ok(())
@@ -154,7 +170,7 @@ impl<'a> Plan<'a> {
             return Ok(());
         };
         let all = hosts.slots();
-        let silent = hosts.leave_out_silent();
+        let silent = hosts.leave_out_silent(&ask_version()?, OWN_VERSION);
         for (name, reason) in &silent {
             tell(&format!("left out host `{name}`: {reason}"));
         }

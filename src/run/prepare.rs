@@ -1,6 +1,6 @@
 //! A job made ready: everything that can be refused is refused here, before any rank starts.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use super::allocation_left;
 use super::start::{Setup, TableSetup};
@@ -13,7 +13,7 @@ use crate::policy::Policy;
 use crate::root::{Config, Done, Naming, Records, Root, Table};
 use crate::sink::{Lines, Results, StatsFile, Terminal};
 use crate::stats::Stats;
-use crate::task::{Begin, Item, Plan, Pool, TimeLimit};
+use crate::task::{Begin, Item, Plan, Pool, Shard, Sharded, TimeLimit};
 
 /// Tables of up to so many tasks get a line a task on the terminal.
 const SMALL_TABLE: u64 = 20;
@@ -70,14 +70,8 @@ impl Prepared {
         let stats_file = settings.stats.as_deref().map(StatsFile::create).transpose()?;
         let kinds: Vec<_> = tables.iter().map(|table| table.kind).collect();
         let names: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
-        let tables = tables.into_iter().map(|table| table.plan);
-        let table = |Plan { source, pool, limit, own_retries, .. }| Table {
-            source,
-            pool,
-            limit,
-            own_retries,
-        };
-        let mut tables: Vec<_> = tables.map(table).collect();
+        let tables = tables.into_iter().map(|table| sourced(table, settings.shard));
+        let mut tables: Vec<_> = tables.collect::<Result<_>>()?;
         begin(&mut tables, &settings.output, done.as_mut())?;
         let control = settings.control.as_deref().map(Server::start).transpose()?;
         let root = Root::resumed_from(done, config(&settings, &setup, &shares), tables)?;
@@ -99,6 +93,21 @@ impl Prepared {
             stats_file,
         })
     }
+}
+
+/// A table as rank 0 hands it out: all of it, or a part.
+fn sourced(table: TableSpec, shard: Option<Shard>) -> Result<Table> {
+    let TableSpec { kind, plan: Plan { source, pool, limit, options, own_retries, .. } } = table;
+    let source = match shard {
+        None => source,
+        Some(_) if own_retries => bail!(
+            "tasks of kind `{}` lead to others, so that no part of them can be run alone; leave \
+             `--shard` out",
+            kind.name()
+        ),
+        Some(shard) => Box::new(Sharded::new(source, shard, kind.name(), kind.work(&options)?)),
+    };
+    Ok(Table { source, pool, limit, own_retries })
 }
 
 /// What an earlier run has done, with what makes the ids of this job's tasks.

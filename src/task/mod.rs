@@ -16,6 +16,7 @@ pub mod fibonacci;
 pub mod items;
 mod limit;
 pub mod probe;
+mod shard;
 mod source;
 pub mod stream;
 
@@ -29,6 +30,7 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 pub use cancel::{Cancel, Cancels};
 pub use context::{Context, Cpu, NoPool, Place};
 pub use limit::{Deadline, TimeLimit};
+pub use shard::{Shard, Sharded};
 pub use source::{Account, Begin, End, Ended, Item, Next, Note, Source};
 
 /// Every kind of work, in the order in which help and errors list them.

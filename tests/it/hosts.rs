@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 
 use crate::local::{MIXED, MIXED_TASKS, gathered, run as run_locally};
-use crate::util::{Dir, Ran, Rankpool, Running, is_open_mpi, mpirun_version};
+use crate::util::{Dir, Ran, Rankpool, Running, is_open_mpi, surviving_flags};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/hosts");
 const RANKPOOL: &str = env!("CARGO_BIN_EXE_rankpool");
@@ -76,9 +76,7 @@ impl Hosts {
             words
                 .extend(["-hosts", if hostfile == "two" { "h1:2,h2:2" } else { "h1:2,h2:2,h3:2" }]);
         }
-        if mpirun_version().contains("(Open MPI) 5") {
-            words.extend(["--with-ft", "ulfm", "--mca", "async_mpi_finalize", "1"]);
-        }
+        words.extend(surviving_flags().unwrap_or(&[]));
         words.push(RANKPOOL);
         self.on_h1(&words)
     }
@@ -102,6 +100,18 @@ fn check_complete(dir: &Dir) {
     let ids: BTreeSet<_> = records.iter().map(|record| record["id"].to_string()).collect();
     assert_eq!((records.len(), ids.len()), (WORK_TASKS, WORK_TASKS));
     assert!(records.iter().all(|record| record["status"] == "ok"));
+}
+
+/// Waits for as long as something holds.
+#[track_caller]
+fn poll(what: &str, holds: impl Fn() -> bool) {
+    for _ in 0..600 {
+        if !holds() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    panic!("waited for {what} until the deadline");
 }
 
 /// Waits until each host has written records.
@@ -154,13 +164,11 @@ fn info_shows_each_host_once(hosts: &Hosts) {
 
 #[track_caller]
 fn refuses(pool: Rankpool, parts: &[&str]) {
-    let begun = std::time::Instant::now();
     let (ran, dir) = pool.args(["run", "job.toml"]).run();
     assert!(!ran.status.success());
     for part in parts {
         ran.says(part);
     }
-    assert!(begun.elapsed().as_secs() < 30, "{:?}", begun.elapsed());
     assert!(!dir.path().join("job.results.jsonl").exists());
 }
 
@@ -171,7 +179,7 @@ fn a_wrong_hostfile_is_refused(hosts: &Hosts) {
         pool.dir().write("job.toml", WORK);
         pool
     };
-    let way_out = "`ssh HOST true` has to work from here without a password";
+    let way_out = "`ssh HOST` from here has to find the same rankpool there without asking";
     refuses(with("h1 slots=2\nnowhere slots=2\n", ""), &["`hosts`: host `nowhere`: ", way_out]);
     refuses(with("h1 slots=2\nh2 slots=0\n", ""), &["`hosts`: host `h2` takes `0` ranks; write"]);
     refuses(with("h1\nh2 slots=many\n", ""), &["`hosts`: host `h2` takes `many` ranks; write"]);
@@ -198,25 +206,27 @@ fn another_rankpool_is_named_with_its_host(hosts: &Hosts) {
         changed[at..at + version.len()].copy_from_slice(other);
     }
     std::fs::write(dir.join("other"), changed).unwrap();
-    let pool = |ranks| {
-        let mut words = vec!["mpirun", "-n", ranks];
-        words.extend(if is_open_mpi() {
-            ["--hostfile", "three"]
-        } else {
-            ["-hosts", "h1:2,h2:2,h3:2"]
-        });
-        words.push("/tmp/rankpool");
-        hosts.on_h1(&words).line("fib 3")
+    let launch = || {
+        let pool = hosts.on_h1(&["/tmp/rankpool", "launch", "--hostfile", "three"]);
+        pool.dir().write("job.toml", WORK);
+        pool
     };
     for host in ["h1", "h3"] {
-        hosts.script(&format!("run {host} ln -s {RANKPOOL} /tmp/rankpool"));
+        // Not a link: `launch` starts ranks by the name that its own program has.
+        hosts.script(&format!("run {host} cp {RANKPOOL} /tmp/rankpool"));
     }
-    let (ran, _) = pool("6").run();
-    assert!(!ran.status.success());
-    ran.says("h2").says("/tmp/rankpool");
+    refuses(launch(), &["`three`: host `h2`: ", "/tmp/rankpool"]);
     hosts.script(&format!("run h2 cp {}/other /tmp/rankpool", dir.display()));
     hosts.script("run h2 chmod +x /tmp/rankpool");
-    let (ran, _) = pool("6").run();
+    refuses(launch(), &["host `h2`: it has rankpool 9.9.9, and this host has rankpool "]);
+    let mut words = vec!["mpirun", "-n", "6"];
+    words.extend(if is_open_mpi() {
+        ["--hostfile", "three"]
+    } else {
+        ["-hosts", "h1:2,h2:2,h3:2"]
+    });
+    words.extend(["/tmp/rankpool", "fib", "3"]);
+    let (ran, _) = hosts.on_h1(&words).run();
     ran.code(2).says("rank 2 on host h2 runs rankpool 9.9.9, rank 0 on host h1 runs");
     std::fs::remove_file(dir.join("other")).unwrap();
 }
@@ -273,11 +283,22 @@ fn a_lost_host_is_left_out() {
     hosts.script("restart h3");
 
     eprintln!("without `launch`");
+    if surviving_flags().is_some() {
+        let pool = hosts.mpirun("three", "6").job(WORK).args(["--heartbeat", "2s"]);
+        let mut running = pool.start();
+        wait_for_all_hosts(&mut running);
+        hosts.script("link h3 down");
+        let (_, dir) = running.wait();
+        check_complete(&dir);
+        hosts.script("heal");
+    }
     let pool = hosts.mpirun("three", "6").job(WORK).args(["--heartbeat", "2s"]);
     let mut running = pool.start();
     wait_for_all_hosts(&mut running);
     hosts.script("kill h3");
     let (_, dir) = running.wait();
+    // mpirun tells rank 0 to end; it may still write what has just come to its end.
+    poll("rank 0 to be gone", || hosts.script("run h1 ps -e").contains("rankpool"));
     let pool = hosts.mpirun("two", "4").in_dir(dir);
     pool.dir().write("two", "h1 slots=2\nh2 slots=2\n");
     let (ran, dir) = pool.job(WORK).args(["--resume"]).run();

@@ -439,3 +439,25 @@ fn a_stream_of_tasks_is_gone_on_with() {
     assert_eq!(statuses(&dir), (1..=30).map(|n| (n, n % 4 != 0)).collect());
     let _ = fs::remove_file(fifo);
 }
+
+#[test]
+fn the_parts_of_a_job_are_the_whole_together() {
+    let (_, dir) = rankpool().job(MIXED).run();
+    let whole = gathered(&dir.records("job.results.jsonl"));
+    let mut dir = Dir::new();
+    for part in ["1/3", "2/3", "3/3"] {
+        let (ran, after) = rankpool().in_dir(dir).job(MIXED).args(["--shard", part]).run();
+        assert!(matches!(ran.status.code(), Some(0 | 1)), "{}", ran.stderr);
+        dir = after;
+    }
+    let parts: Vec<String> =
+        (1..=3).map(|n| dir.read(&format!("job.{n}-of-3.results.jsonl"))).collect();
+    assert!(parts.iter().all(|part| part.lines().count() > 5), "each part has some tasks");
+    dir.write("job.results.jsonl", &parts.concat());
+    assert_eq!(gathered(&dir.records("job.results.jsonl")), whole);
+    // Nothing is left to do for a run that goes on with all of them.
+    let (ran, _) = rankpool().in_dir(dir).job(MIXED).args(["--resume"]).run();
+    ran.code(1).says("job: 0 tasks");
+    let (ran, _) = rankpool().job(MIXED).args(["--shard", "5/4"]).run();
+    ran.code(2).says("there is no part 5 of 4; the last one is `4/4`");
+}

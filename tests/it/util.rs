@@ -131,16 +131,24 @@ fn mpirun_with(ranks: u32, flags: &[&str]) -> Rankpool {
 
 /// The same with what lets an MPI go on when a rank has died; `None` where it cannot.
 pub(crate) fn surviving_mpirun(ranks: u32) -> Option<Rankpool> {
-    let version = mpirun_version();
-    let flags: &[&str] = match () {
-        () if version.contains("(Open MPI) 5") => &["--with-ft", "ulfm"],
-        () if version.contains("(Open MPI) 4") => &["--enable-recovery"],
-        () => return None,
-    };
-    Some(mpirun_with(ranks, &[flags, &["--mca", "async_mpi_finalize", "1"]].concat()))
+    Some(mpirun_with(ranks, surviving_flags()?))
 }
 
-pub(crate) fn mpirun_version() -> &'static str {
+/// What lets an MPI go on when a rank has died; `None` where it cannot.
+pub(crate) fn surviving_flags() -> Option<&'static [&'static str]> {
+    let version = mpirun_version();
+    match () {
+        () if version.contains("(Open MPI) 5") => {
+            Some(&["--with-ft", "ulfm", "--mca", "async_mpi_finalize", "1"])
+        }
+        () if version.contains("(Open MPI) 4") => {
+            Some(&["--enable-recovery", "--mca", "async_mpi_finalize", "1"])
+        }
+        () => None,
+    }
+}
+
+fn mpirun_version() -> &'static str {
     static VERSION: OnceLock<String> = OnceLock::new();
     VERSION.get_or_init(|| {
         let output = Command::new("mpirun").arg("--version").output();
