@@ -13,11 +13,11 @@ use crate::util::{Dir, Ran, Rankpool, Running, is_open_mpi, surviving_flags};
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/hosts");
 const RANKPOOL: &str = env!("CARGO_BIN_EXE_rankpool");
 /// Some seconds of work on three hosts, with 4 I/O threads a rank.
-const WORK: &str = "io_threads = 4\n[[task]]\nkind = \"probe\"\nn = \"1..=600\"\naction = \"sleep\"\ntime = \"100ms\"\n";
+pub(crate) const WORK: &str = "io_threads = 4\n[[task]]\nkind = \"probe\"\nn = \"1..=600\"\naction = \"sleep\"\ntime = \"100ms\"\n";
 const WORK_TASKS: usize = 600;
 
 /// Three hosts that are there as long as this is.
-struct Hosts {
+pub(crate) struct Hosts {
     dir: Dir,
     keeper: Child,
 }
@@ -25,14 +25,21 @@ struct Hosts {
 impl Hosts {
     /// `None`, and a word why, where they cannot be made.
     fn up() -> Option<Self> {
+        Self::kept_by(SCRIPT)
+    }
+
+    /// The same by a script that makes more of them.
+    pub(crate) fn kept_by(script: &str) -> Option<Self> {
         let dir = Dir::new();
-        let mut command = Command::new(SCRIPT);
+        let mut command = Command::new(script);
         command.args(["keep", "3"]).env("RANKPOOL_HOSTS", dir.path().join("hosts"));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut keeper = command.spawn().unwrap();
         let mut line = String::new();
-        BufReader::new(keeper.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        if line.starts_with("up:") {
+        let mut lines = BufReader::new(keeper.stdout.as_mut().unwrap());
+        // The last word of whatever it makes.
+        while !line.contains("is up") && lines.read_line(&mut line).unwrap() > 0 {}
+        if line.contains("is up") {
             return Some(Self { dir, keeper });
         }
         let said = keeper.wait_with_output().unwrap().stderr;
@@ -45,16 +52,19 @@ impl Hosts {
 
     /// Does something to them.
     #[track_caller]
-    fn script(&self, line: &str) -> String {
+    pub(crate) fn script(&self, line: &str) -> String {
         let mut command = Command::new(SCRIPT);
-        command.args(line.split(' ')).env("RANKPOOL_HOSTS", self.dir.path().join("hosts"));
+        let state = self.dir.path().join("hosts");
+        // What `scripts/slurm` writes, where that is what keeps them.
+        command.env("SLURM_CONF", state.join("slurm/slurm.conf"));
+        command.args(line.split(' ')).env("RANKPOOL_HOSTS", state);
         let output = command.current_dir(self.dir.path()).output().unwrap();
         assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
     /// A command on `h1`, in a folder that all hosts see.
-    fn on_h1(&self, command: &[&str]) -> Rankpool {
+    pub(crate) fn on_h1(&self, command: &[&str]) -> Rankpool {
         let mut script = Command::new(SCRIPT);
         script.args(["run", "h1"]).args(command);
         script.env("RANKPOOL_HOSTS", self.dir.path().join("hosts"));
@@ -93,9 +103,9 @@ impl Drop for Hosts {
     }
 }
 
-/// Exactly one record a task, all of them ok.
+/// Exactly one record a task of [`WORK`], all of them ok.
 #[track_caller]
-fn check_complete(dir: &Dir) {
+pub(crate) fn check_complete(dir: &Dir) {
     let records = dir.records("job.results.jsonl");
     let ids: BTreeSet<_> = records.iter().map(|record| record["id"].to_string()).collect();
     assert_eq!((records.len(), ids.len()), (WORK_TASKS, WORK_TASKS));
@@ -104,7 +114,7 @@ fn check_complete(dir: &Dir) {
 
 /// Waits for as long as something holds.
 #[track_caller]
-fn poll(what: &str, holds: impl Fn() -> bool) {
+pub(crate) fn poll(what: &str, holds: impl Fn() -> bool) {
     for _ in 0..600 {
         if !holds() {
             return;

@@ -50,6 +50,8 @@ mod local;
 mod mpirun;
 // robots.txt and sitemaps, fuzzed; `explain robots`.
 mod robots;
+// Batch jobs under a real Slurm.
+mod slurm;
 // Ranks that die, signals, limits: what a run survives and how it ends early.
 mod survival;
 // The rules of the architecture.

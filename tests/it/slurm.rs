@@ -1,0 +1,165 @@
+//! The batch scripts in jobs/, under a real Slurm on three hosts (`scripts/slurm`).
+
+use std::fs;
+use std::path::Path;
+
+use crate::hosts::{Hosts, WORK, check_complete, poll};
+use crate::local::{MIXED, gathered, run as run_locally};
+use crate::util::{Dir, is_open_mpi, records};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+struct Slurm(Hosts);
+
+impl Slurm {
+    /// A folder that all nodes see, with a job file.
+    fn folder(&self, job: &str) -> Dir {
+        let pool = self.0.on_h1(&["true"]);
+        pool.dir().write("job.toml", job);
+        pool.run().1
+    }
+
+    /// A command on `h1`, in a folder; what it prints.
+    #[track_caller]
+    fn run(&self, folder: &Path, line: &str) -> String {
+        self.0.script(&format!("run h1 env -C {} {line}", folder.display()))
+    }
+
+    /// Submits a script of jobs/; the job's number.
+    #[track_caller]
+    fn submit(&self, folder: &Dir, options: &str, script: &str) -> String {
+        let program = Path::new(env!("CARGO_BIN_EXE_rankpool")).parent().unwrap();
+        let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+        let line = format!(
+            "PATH={path} RANKPOOL_ROOT={ROOT} RANKPOOL_JOB={}/job.toml \
+             sbatch --parsable {options}{script}",
+            folder.path().display()
+        );
+        self.run(folder.path(), &line).trim().to_owned()
+    }
+
+    /// Waits for a job's end.
+    #[track_caller]
+    fn wait(&self, job: &str) {
+        poll("the job's end", || !self.0.script(&format!("run h1 squeue -h -j {job}")).is_empty());
+    }
+}
+
+/// Waits until a farm is well on its way.
+#[track_caller]
+fn wait_for_records(folder: &Dir) {
+    poll("records", || {
+        let text = fs::read_to_string(folder.path().join("farm.results.jsonl"));
+        text.unwrap_or_default().lines().count() < 20
+    });
+}
+
+const FARM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/jobs/farm.sbatch");
+
+#[test]
+fn batch_jobs_do_what_they_would_do_here() {
+    let Some(hosts) = Hosts::kept_by(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/slurm")) else {
+        return;
+    };
+    let slurm = Slurm(hosts);
+    let alone = gathered(&run_locally(1, MIXED).1);
+    let folder = slurm.folder(MIXED);
+    let scripts = ["fibonacci", "farm", "array"].map(|name| format!("{ROOT}/jobs/{name}.sbatch"));
+    let mut jobs: Vec<String> =
+        scripts.iter().map(|script| slurm.submit(&folder, "", script)).collect();
+    jobs.push(slurm.submit(&folder, "--export=ALL,RANKPOOL_LAUNCHER=mpirun -J by-mpirun ", FARM));
+    for job in &jobs {
+        slurm.wait(job);
+    }
+    for name in ["fibonacci", "farm", "by-mpirun"] {
+        let log = log(&folder, name);
+        assert_eq!(gathered(&folder.records(&format!("{name}.results.jsonl"))), alone, "{log}");
+    }
+    let parts = (1..=4).map(|part| folder.read(&format!("array.{part}-of-4.results.jsonl")));
+    assert_eq!(gathered(&records(&parts.collect::<String>())), alone);
+    let how = if is_open_mpi() { "srun --mpi=pmix" } else { "srun --mpi=pmi2" };
+    let said = log(&folder, "farm");
+    assert!(said.contains("starting 2 ranks on h[") && said.contains(how), "{said}");
+    assert!(said.contains("2 ranks, 4 threads, 2 hosts"), "{said}");
+    assert!(log(&folder, "by-mpirun").contains("/mpirun"));
+    goes_on(&slurm);
+    ends_when_cancelled(&slurm);
+    mistakes_are_named(&slurm);
+}
+
+/// All that a job has said.
+fn log(folder: &Dir, name: &str) -> String {
+    let entries = fs::read_dir(folder.path()).unwrap().flatten();
+    let logs = entries.filter(|entry| {
+        let file = entry.file_name().into_string().unwrap();
+        file.starts_with(&format!("{name}."))
+            && Path::new(&file).extension().is_some_and(|end| end == "log")
+    });
+    logs.map(|entry| fs::read_to_string(entry.path()).unwrap()).collect()
+}
+
+fn goes_on(slurm: &Slurm) {
+    let begin = || {
+        let folder = slurm.folder(WORK);
+        let job = slurm.submit(&folder, "", FARM);
+        wait_for_records(&folder);
+        (folder, job)
+    };
+    let end = |(folder, job): (Dir, String), what: &str| {
+        slurm.wait(&job);
+        let log = log(&folder, "farm");
+        assert!(log.contains("going on with farm.results.jsonl"), "{what}: {log}");
+        assert!(log.contains("more had been done before"), "{what}: {log}");
+        folder.write("job.results.jsonl", &folder.read("farm.results.jsonl"));
+        check_complete(&folder);
+        log
+    };
+    let requeued = begin();
+    slurm.run(requeued.0.path(), &format!("scontrol requeue {}", requeued.1));
+    end(requeued, "requeued");
+    let warned = begin();
+    slurm.run(warned.0.path(), &format!("scancel -b -s USR1 {}", warned.1));
+    let log = end(warned, "warned");
+    assert!(log.contains("stopping: SIGUSR2") && log.contains("requeueing job"), "{log}");
+    let preempted = begin();
+    slurm.run(preempted.0.path(), "sbatch -p urgent -N3 --exclusive --wrap true");
+    end(preempted, "preempted");
+}
+
+fn ends_when_cancelled(slurm: &Slurm) {
+    let folder = slurm.folder(WORK);
+    let job = slurm.submit(&folder, "", FARM);
+    wait_for_records(&folder);
+    slurm.run(folder.path(), &format!("scancel {job}"));
+    slurm.wait(&job);
+    for host in ["h1", "h2", "h3"] {
+        poll("no rank to be left", || {
+            slurm.0.script(&format!("run {host} ps -e")).contains("rankpool")
+        });
+    }
+    // Whole records, whatever was cut off.
+    assert!(folder.records("farm.results.jsonl").len() >= 20);
+}
+
+fn mistakes_are_named(slurm: &Slurm) {
+    let folder = slurm.folder(MIXED);
+    let line = "sh -c 'sbatch -p nowhere --wrap true 2>&1 || true'";
+    let path = folder.write("submit", &format!("#!/bin/sh\n{line}\n"));
+    assert!(slurm.run(folder.path(), &format!("sh {}", path.display())).contains("nowhere"));
+    let log = folder.path().join("log");
+    let job = slurm.submit(&folder, &format!("--chdir=/tmp -o {} ", log.display()), FARM);
+    slurm.wait(&job);
+    assert!(
+        folder.read("log").contains("in-slurm: `/tmp` is not shared: h"),
+        "{}",
+        folder.read("log")
+    );
+    let text = format!(
+        "#!/bin/sh\ncd {}\nsrun -n 4 --mpi=none {} fib 3 2>&1\necho code $?\n",
+        folder.path().display(),
+        env!("CARGO_BIN_EXE_rankpool")
+    );
+    let path = folder.write("mismatch", &text);
+    let said = slurm.run(folder.path(), &format!("sh {}", path.display()));
+    assert!(said.contains("each is a world of one rank") && said.contains("code 2"), "{said}");
+}
