@@ -113,9 +113,10 @@ fn warnings(host: &str, ranks: &[&Inventory], shares: &[Share], wanted: Wanted) 
     let quota = ranks[0].quota.map_or(f64::INFINITY, f64::ceil);
     let mut warnings = Vec::new();
     if union.len() < host_cores && (union.len() as f64) < quota && wanted.threads.is_none() {
+        let each = (host_cores / ranks.len()).max(1);
         warnings.push(format!(
-            "host {host}: its ranks are bound to {} of {host_cores} cores; \
-             `mpirun --bind-to none` or `--map-by slot:PE={host_cores}` uses them all",
+            "host {host}: its ranks are bound to {} of {host_cores} cores; `mpirun --bind-to none`, \
+             `mpirun --map-by slot:PE={each}` or `srun --cpus-per-task={each}` uses them all",
             union.len(),
         ));
     }
@@ -179,7 +180,9 @@ mod tests {
         check(
             &[rank(0, "a", 0..1, 8), rank(1, "a", 1..2, 8)],
             &[1, 1],
-            &["bound to 2 of 8 cores; `mpirun --bind-to none`"],
+            &[
+                "bound to 2 of 8 cores; `mpirun --bind-to none`, `mpirun --map-by slot:PE=4` or `srun",
+            ],
         );
     }
 

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 
 use crate::local::{MIXED, MIXED_TASKS, gathered, run as run_locally};
-use crate::util::{Dir, Ran, Rankpool, Running, is_open_mpi, surviving_flags};
+use crate::util::{Dir, Ran, Rankpool, Running, is_open_mpi, passes_codes_on, surviving_flags};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/hosts");
 const RANKPOOL: &str = env!("CARGO_BIN_EXE_rankpool");
@@ -141,10 +141,11 @@ fn stats(dir: &Dir) -> Value {
 fn three_hosts_do_what_one_does() {
     let Some(hosts) = Hosts::up() else { return };
     let alone = gathered(&run_locally(1, MIXED).1);
-    let pools = [hosts.mpirun("three", "6"), hosts.launch("--hostfile three")];
-    for pool in pools {
+    let pools =
+        [(hosts.mpirun("three", "6"), passes_codes_on()), (hosts.launch("--hostfile three"), true)];
+    for (pool, passes_codes_on) in pools {
         let (ran, dir) = pool.job(MIXED).args(["--stats", "stats.json"]).run();
-        ran.code(1).says("6 ranks").says("3 hosts").says("By host:");
+        ran.code(i32::from(passes_codes_on)).says("6 ranks").says("3 hosts").says("By host:");
         assert_eq!(gathered(&dir.records("job.results.jsonl")), alone);
         let stats = stats(&dir);
         let by_host = stats["hosts"].as_array().unwrap();
@@ -289,7 +290,13 @@ fn a_lost_host_is_left_out() {
     survives("its daemon is killed", daemons);
     survives("its network is gone for good", "link h3 down");
     hosts.script("heal");
-    survives("it is switched off", "kill h3").says("left out host `h3`");
+    let ran = survives("it is switched off", "kill h3");
+    // Open MPI 4's mpirun may go on without it.
+    if ran.stderr.contains("restart 1 of 3") {
+        ran.says("left out host `h3`");
+    } else {
+        assert!(!passes_codes_on(), "{}", ran.stderr);
+    }
     hosts.script("restart h3");
 
     eprintln!("without `launch`");

@@ -35,6 +35,8 @@ mod jobs;
 mod control;
 // Named pipes, tasks as a stream.
 mod pipe;
+// The launch lines of docs/placement.md.
+mod placement;
 // README.md.
 mod readme;
 // Runs that go on with what an earlier one left.

@@ -125,7 +125,7 @@ time = "400us"
         records.iter().partition(|record| record["seconds"].as_f64().unwrap() >= 0.03);
     let last_sleep = sleeps.iter().map(|record| end(record)).fold(0.0, f64::max);
     let in_time = busy.iter().filter(|record| start(record) < last_sleep).count();
-    assert!(in_time > 500, "{in_time} of {} terms began while pages were waited for", busy.len());
+    assert!(in_time > 100, "{in_time} of {} terms began while pages were waited for", busy.len());
     let stats: Value = serde_json::from_str(&dir.read("stats.json")).unwrap();
     let io = stats["ranks"][0]["ledger"]["io"].as_f64().unwrap();
     assert!(io > 5.0, "the pages were waited for side by side: {io} s");

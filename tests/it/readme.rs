@@ -25,6 +25,7 @@ const NOT_RUN: &[&str] = &[
     "scripts/run",
     "scripts/test",
     ". scripts/env",
+    "sbatch jobs/farm.sbatch",
     "srun --mpi=pmix --kill-on-bad-exit=1 rankpool run jobs/demo.toml",
     "mpirun --bind-to none rankpool run jobs/demo.toml",
     "rankpool announce --secret-file secret",

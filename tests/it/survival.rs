@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::site::{Answer, Site, body, html};
 use crate::util::{
-    Dir, Rankpool, Running, is_open_mpi, mpirun, passes_codes_on_after_a_death, rankpool, ranks_of,
+    Dir, Rankpool, Running, is_open_mpi, mpirun, passes_codes_on, rankpool, ranks_of,
     surviving_mpirun,
 };
 
@@ -98,7 +98,7 @@ fn a_task_that_kills_ranks_fails_and_no_other_one_does() {
     let job = "heartbeat = \"4s\"\nroot_computes = false\n[[task]]\nkind = \"probe\"\nn = \"1..=60\"\naction = \"exit\"\nevery = 37\n";
     let (ran, dir) = pool.job(job).args(["--stats", "stats.json"]).run();
     ran.says("crashed: 2 ranks that ran it died");
-    if passes_codes_on_after_a_death() {
+    if passes_codes_on() {
         ran.code(1);
     }
     let records = dir.records("job.results.jsonl");

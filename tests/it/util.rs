@@ -148,7 +148,7 @@ pub(crate) fn surviving_flags() -> Option<&'static [&'static str]> {
     }
 }
 
-fn mpirun_version() -> &'static str {
+pub(crate) fn mpirun_version() -> &'static str {
     static VERSION: OnceLock<String> = OnceLock::new();
     VERSION.get_or_init(|| {
         let output = Command::new("mpirun").arg("--version").output();
@@ -161,8 +161,8 @@ pub(crate) fn is_open_mpi() -> bool {
     mpirun_version().contains("Open MPI")
 }
 
-/// Whether mpirun's exit code is rank 0's after another rank has died: Open MPI 4's is 0.
-pub(crate) fn passes_codes_on_after_a_death() -> bool {
+/// Whether mpirun's exit code is rank 0's with [`surviving_flags`]: Open MPI 4's is 0.
+pub(crate) fn passes_codes_on() -> bool {
     !mpirun_version().contains("(Open MPI) 4")
 }
 
