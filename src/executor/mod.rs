@@ -12,6 +12,7 @@
 
 mod admission;
 mod batch;
+mod chunk;
 mod lane;
 mod ledger;
 mod panics;
@@ -28,14 +29,12 @@ use rustc_hash::FxHashMap;
 pub use ledger::Ledger;
 
 use crate::message::{self, ChunkId, Task};
-use crate::task::{self, Cancel, Cancels, Cpu, Input, Place, Pool, TaskError, Work};
+use crate::task::{self, Cancel, Cpu, Input, Place, Pool, TaskError, Work};
 use admission::{Admission, Need, Room};
 use batch::Batch;
+use chunk::Chunk;
 use lane::{Job, Lane, Runner, Step};
 use ledger::Clocks;
-
-/// Tasks that a thread takes at once while many are left: fewer claims on a shared counter.
-const LARGEST_CLAIM: usize = 32;
 
 /// With so many chunks, those that are done are forgotten before their table grows.
 const MOST_CHUNKS: usize = 64;
@@ -158,13 +157,7 @@ impl Executor {
         let n_threads = lane.threads() as usize;
         ensure!(n_threads > 0, "chunk for an I/O pool that is not there");
         let n_runners = n_threads.min(tasks.len());
-        let chunk = Arc::new(Chunk {
-            id,
-            tasks,
-            n_runners,
-            next: AtomicUsize::new(0),
-            cancels: Cancels::default(),
-        });
+        let chunk = Arc::new(Chunk::new(id, tasks, n_runners));
         self.shared.remember(&chunk);
         lane.add(Job::Chunk(chunk), &self.shared);
         Ok(())
@@ -235,32 +228,6 @@ impl Executor {
 impl std::fmt::Debug for Executor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Executor").field("config", &self.shared.config).finish_non_exhaustive()
-    }
-}
-
-/// A chunk that a pool's threads share.
-#[derive(Debug)]
-struct Chunk {
-    id: ChunkId,
-    tasks: Vec<Task>,
-    n_runners: usize,
-    next: AtomicUsize,
-    cancels: Cancels,
-}
-
-impl Chunk {
-    /// The next few tasks, for the calling thread alone: fewer towards the end, so that the
-    /// threads finish together.
-    fn claim(&self) -> Option<std::ops::Range<usize>> {
-        let left = self.tasks.len().saturating_sub(self.next.load(Ordering::Relaxed));
-        let size = (left / (4 * self.n_runners)).clamp(1, LARGEST_CLAIM);
-        let start = self.next.fetch_add(size, Ordering::Relaxed);
-        (start < self.tasks.len()).then(|| start..(start + size).min(self.tasks.len()))
-    }
-
-    /// How many tasks nobody has taken.
-    fn n_unclaimed(&self) -> usize {
-        self.tasks.len().saturating_sub(self.next.load(Ordering::Relaxed))
     }
 }
 
