@@ -95,3 +95,25 @@ fn doomed_tasks_are_cancelled_as_they_come() {
     }
     assert_eq!((n_failed, root.n_done()), (20_000 - 5, 20_000));
 }
+
+/// A stream whose writer is slow.
+struct Silent;
+
+impl crate::task::Source for Silent {
+    fn next(&mut self, _: Duration) -> Result<crate::task::Next> {
+        Ok(crate::task::Next::Waiting)
+    }
+
+    fn remaining(&self) -> Option<u64> {
+        None
+    }
+}
+
+#[test]
+fn a_table_that_waits_holds_no_other() {
+    let config = config("dynamic".parse().unwrap(), false, vec![[1, 0]]);
+    let silent = || Table { source: Box::new(Silent), ..table(0, &[1.0], Pool::Cpu) };
+    let mut root = Root::new(config, vec![silent(), table(5, &[1.0], Pool::Cpu), silent()]);
+    assert_eq!(run(&mut root, Vec::new()).len(), 5);
+    assert!(!root.is_done());
+}

@@ -148,7 +148,9 @@ impl Feed {
 
     /// Reads on to the next task that is not done.
     fn pull(&mut self, pool: Pool, now: Duration) -> Result<Option<Pulled>> {
-        while let Some(idx) = self.current(pool) {
+        // Tables before this one have nothing yet.
+        let mut first = 0;
+        while let Some(idx) = self.current(pool, first) {
             let next = self.tables[idx].source.next(now);
             let (item, error) = match next.with_context(|| format!("[[task]] {}", idx + 1))? {
                 Next::Exhausted => {
@@ -156,8 +158,13 @@ impl Feed {
                     continue;
                 }
                 // Another table's turn may have come to light.
-                Next::Waiting if self.current(pool) != Some(idx) => continue,
-                Next::Waiting => return Ok(None),
+                Next::Waiting if self.in_order && self.current(pool, 0) != Some(idx) => continue,
+                Next::Waiting if self.in_order => return Ok(None),
+                // A table that waits, for a writer or for outcomes, holds no other.
+                Next::Waiting => {
+                    first = idx + 1;
+                    continue;
+                }
                 Next::Task(item) => (item, None),
                 Next::Failed(item, error) => (item, Some(error)),
             };
@@ -172,8 +179,9 @@ impl Feed {
         Ok(None)
     }
 
-    fn current(&self, pool: Pool) -> Option<usize> {
-        (0..self.tables.len()).filter(|&idx| !self.exhausted[idx]).find(|&idx| {
+    /// The next table to ask, from number `first` on.
+    fn current(&self, pool: Pool, first: usize) -> Option<usize> {
+        (first..self.tables.len()).filter(|&idx| !self.exhausted[idx]).find(|&idx| {
             if self.in_order {
                 self.tables[idx].source.is_turn()
             } else {

@@ -288,6 +288,28 @@ fn a_stream_stands_beside_a_job_file_and_takes_its_options() {
 }
 
 #[test]
+fn a_long_stream_of_one_kind_needs_no_other_and_starts_at_once() {
+    let pool = rankpool().line("run --tasks tasks --results out --quiet --threads 2");
+    mkfifo(pool.dir().path(), "tasks");
+    mkfifo(pool.dir().path(), "out");
+    let running = pool.start();
+    let mut tasks = OpenOptions::new().write(true).open(running.dir.path().join("tasks")).unwrap();
+    let mut results = BufReader::new(File::open(running.dir.path().join("out")).unwrap());
+    // While the writer is still there.
+    tasks.write_all(b"probe 0\n").unwrap();
+    let mut first = String::new();
+    results.read_line(&mut first).unwrap();
+    assert_eq!(records(&first)[0]["output"]["n"], 0);
+    let reader = std::thread::spawn(move || results.lines().map(Result::unwrap).count());
+    let lines: Vec<String> = (1..=100_000).map(|n| format!("probe {n}\n")).collect();
+    tasks.write_all(lines.concat().as_bytes()).unwrap();
+    drop(tasks);
+    assert_eq!(reader.join().unwrap(), 100_000);
+    let (ran, _) = running.wait();
+    ran.code(0);
+}
+
+#[test]
 fn what_cannot_be_a_stream_is_refused() {
     let pool = rankpool();
     pool.dir().write("j.toml", "[[task]]\nkind = 'fibonacci'\nn_from = '-'\n");
