@@ -1,11 +1,12 @@
 """Tasks a second through a named pipe, and how soon a busy job answers a command.
 
-The writer is `yes`-like: short lines as fast as the pipe takes them. The count is that of the
-statistics, from the first task handed out to the last outcome gathered.
+The writer writes short lines as fast as the pipe takes them. The count is that of the statistics,
+from the start of the run to the last outcome gathered.
 """
 
 import json
 import os
+import struct
 import subprocess
 import threading
 import time
@@ -47,7 +48,10 @@ def stream(bench):
         with started(words, bench.env, cwd=bench.folder) as process:
             writer.start()
             writer.join(120)
-            process.wait(120)
+            try:
+                process.wait(120)
+            except subprocess.TimeoutExpired:
+                raise DidNotRun("the run did not end") from None
         found = json.loads(stats.read_text())
         if found["ok"] != n // 10_000 * 10_000:
             raise DidNotRun(f"{found['ok']} of {n} lines became tasks that are ok")
@@ -63,8 +67,31 @@ def stream(bench):
     )
 
 
+class Asker:
+    """What `rankpool ctl` does, without the start of a process: one frame out, the answer in."""
+
+    HEAD = struct.Struct("<2sBIIIH")
+
+    def __init__(self, folder):
+        self.reply = folder / f"reply-{os.getpid()}-bench"
+        os.mkfifo(self.reply, 0o600)
+        self.answers = os.open(self.reply, os.O_RDWR)
+        self.requests = os.open(folder / "requests", os.O_WRONLY)
+
+    def ask(self, *words):
+        asked = json.dumps({"reply": self.reply.name, "words": words}).encode()
+        os.write(self.requests, self.HEAD.pack(b"\xf5r", 1, os.getpid(), 0, 0, len(asked)) + asked)
+        text, is_last = b"", False
+        while not is_last:
+            _, is_last, *_, length = self.HEAD.unpack(os.read(self.answers, self.HEAD.size))
+            text += os.read(self.answers, length)
+        answer = json.loads(text)
+        if not answer["ok"]:
+            raise DidNotRun(answer["text"])
+
+
 def control(bench):
-    """The time of one `rankpool ctl`, its start as a process included, and of one `true`."""
+    """The round trip of a command, and the time of one `rankpool ctl`, its start included."""
     busy = '[[task]]\nkind = "probe"\naction = "busy"\ntime = "2ms"\ncount = 100000\n'
 
     def answers():
@@ -78,6 +105,12 @@ def control(bench):
                 if time.monotonic() > deadline or process.poll() is not None:
                     raise DidNotRun("the job cannot be controlled")
                 time.sleep(0.05)
+            asker, trips = Asker(folder), []
+            for _ in range(COMMANDS):
+                begun = time.perf_counter()
+                asker.ask("status", "--json")
+                trips.append(time.perf_counter() - begun)
+                time.sleep(0.01)
             taken = []
             for _ in range(COMMANDS):
                 begun = time.perf_counter()
@@ -91,12 +124,15 @@ def control(bench):
                 alone.append(time.perf_counter() - begun)
             subprocess.run([*ask, "stop"], check=True, capture_output=True)
             process.wait(60)
-        return {"ctl": 1000 * median(taken), "process": 1000 * median(alone)}
+        trip = median(trips)
+        return {"trip": 1000 * trip, "trips": 1 / trip, "ctl": 1000 * median(taken), "process": 1000 * median(alone)}
 
     return Group(
         "control",
         [answers],
         [
+            Row("round trip of `status` to a busy 2-rank job", "trip", unit="ms"),
+            Row("the same, one after another; 200 are 5 ms each", "trips", unit="a second", aim=200, aim_for_ours=True),
             Row("`ctl status` of a busy 2-rank job, with its process", "ctl", unit="ms"),
             Row("a process that says its version, beside that job", "process", unit="ms"),
         ],
