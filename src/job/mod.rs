@@ -107,9 +107,11 @@ impl JobSpec {
         Self::one_table(KINDS, "crawl", tables::crawl(args), settings)
     }
 
-    /// The job of `rankpool exec`.
+    /// The job of `rankpool exec`, whose commands print by themselves.
     pub fn from_exec(args: &ExecArgs) -> Result<Self> {
-        Self::one_liner(KINDS, "exec", exec::table(args)?, &args.run)
+        let folder = Path::new("");
+        let settings = Settings::merge(&args.run, &JobFile::default(), folder, Output::Printed)?;
+        Self::one_table(KINDS, "exec", exec::table(args)?, settings)
     }
 
     fn from_file_of(kinds: &Kinds, path: &Path, overrides: &Overrides) -> Result<Self> {
@@ -151,10 +153,8 @@ impl JobSpec {
     }
 
     fn one_liner(kinds: &Kinds, name: &str, table: Table, options: &RunOptions) -> Result<Self> {
-        // Commands print by themselves.
-        let output = if name == "exec" { Output::Printed } else { Output::Lines };
         let folder = Path::new("");
-        let settings = Settings::merge(options, &JobFile::default(), folder, output)?;
+        let settings = Settings::merge(options, &JobFile::default(), folder, Output::Lines)?;
         Self::one_table(kinds, name, table, settings)
     }
 

@@ -279,7 +279,7 @@ fn mistakes_are_told_before_anything_starts() {
          No such file or directory (os error 2)",
     );
     Call::new("launch -n 2 check j.toml")
-        .refuses("`launch` starts `run`, `fib`, `fetch`, `exec` or `info`");
+        .refuses("`launch` starts `run`, `fib`, `fetch`, `crawl`, `exec` or `info`");
     Call::new("launch -n 2 run nope.toml")
         .refuses("nope.toml: no such file; name a job file, such as `jobs/demo.toml`");
     Call::new("launch -n 2 run j --treads 3").refuses(&format!(
