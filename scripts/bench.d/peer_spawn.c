@@ -13,7 +13,8 @@ static long left;
 
 static void *run(void *unused)
 {
-    char *arguments[] = {"true", NULL};
+    /* With an argument, as the others have: given one, GNU's true reads the locale. */
+    char *arguments[] = {"true", "1", NULL};
     (void)unused;
     while (__atomic_fetch_sub(&left, 1, __ATOMIC_RELAXED) > 0) {
         pid_t pid;

@@ -33,6 +33,7 @@ pub use worker::work;
 /// once, longer ones later, so that being idle costs next to nothing.
 #[derive(Debug)]
 struct Backoff {
+    shortest: Duration,
     pause: Duration,
     asleep: Duration,
 }
@@ -42,12 +43,18 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(1);
 
 impl Backoff {
     fn new() -> Self {
-        Self { pause: SHORTEST_PAUSE, asleep: Duration::ZERO }
+        Self { shortest: SHORTEST_PAUSE, pause: SHORTEST_PAUSE, asleep: Duration::ZERO }
+    }
+
+    /// Of a rank without others: what its tasks do reaches it through a channel at once, and for
+    /// everything else it would only take time from them.
+    fn alone() -> Self {
+        Self { shortest: LONGEST_PAUSE, pause: LONGEST_PAUSE, asleep: Duration::ZERO }
     }
 
     /// Something happened.
     fn reset(&mut self) {
-        self.pause = SHORTEST_PAUSE;
+        self.pause = self.shortest;
     }
 
     /// Pauses until an outcome arrives, or for a while.

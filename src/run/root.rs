@@ -126,7 +126,7 @@ impl<'a, T: Transport> Leader<'a, T> {
         outbox[0] = Start::decode(&start)?.message;
         let world_size = world.len();
         let ledgers = vec![None; world_size];
-        let backoff = Backoff::new();
+        let backoff = if world.len() == 1 { Backoff::alone() } else { Backoff::new() };
         Ok(Self {
             pulse: Pulse::new(prepared.policy.heartbeat, world.len()),
             dead: vec![false; world.len()],
