@@ -23,7 +23,7 @@ pub struct Context<'a> {
     pub cpu: &'a dyn Cpu,
     /// Which attempt this is, from 1.
     pub attempt: u32,
-    /// [`Item::occurrence`].
+    /// [`super::Item::occurrence`].
     pub occurrence: u32,
 }
 

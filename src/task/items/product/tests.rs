@@ -71,22 +71,36 @@ fn equal_combinations_are_counted_as_if_they_were_remembered() {
 }
 
 /// A file of this test.
-fn file(name: &str, text: &[u8]) -> PathBuf {
+struct File(PathBuf);
+
+fn file(name: &str, text: &[u8]) -> File {
     let path = std::env::temp_dir().join(format!("rp-product-{}-{name}", std::process::id()));
     std::fs::write(&path, text).unwrap();
-    path
+    File(path)
+}
+
+impl File {
+    fn lines(&self) -> Column {
+        Column::Lines(self.0.clone())
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 #[test]
 fn lines_of_files_are_taken_as_they_stand() {
-    let path = file("lines", b" a b \n\n# c\na\n");
-    let lines = || Column::Lines(path.clone());
+    let file_of_lines = file("lines", b" a b \n\n# c\na\n");
+    let lines = || file_of_lines.lines();
     check(vec![(lines(), false), (texts("1 2"), false)], " a b -1  a b -2 # c-1 # c-2 a-1 a-2");
     check(vec![(texts("1"), false), (lines(), false)], "1- a b  1-# c 1-a");
     check(vec![(lines(), false), (texts("1 2"), true)], " a b -1 # c-2");
     check(vec![(texts("1 2"), false), (lines(), true)], "1- a b  2-# c");
     let repeated = file("repeated", b"a\nb\na\n");
-    let rows = all(vec![(Column::Lines(repeated), false), (texts("1 1"), false)]);
+    let rows = all(vec![(repeated.lines(), false), (texts("1 1"), false)]);
     let earlier: Vec<u32> = rows.iter().map(|row| row.earlier).collect();
     assert_eq!(earlier, [0, 1, 0, 1, 2, 3]);
 }
@@ -97,9 +111,9 @@ fn what_cannot_be_an_argument_is_refused_before_the_run() {
         (&b"a\n\xff\n"[..], ":2: the line is not valid UTF-8"),
         (b"a\0b\n", ":1: the line has a zero byte"),
     ] {
-        let path = file("bad", bytes);
+        let bad = file("bad", bytes);
         for first in [vec![], vec![(texts("1"), false)]] {
-            let columns = [first, vec![(Column::Lines(path.clone()), false)]].concat();
+            let columns = [first, vec![(bad.lines(), false)]].concat();
             let error = format!("{:#}", Product::new(lists(columns)).err().unwrap());
             assert!(error.ends_with(expected), "{error}");
         }
