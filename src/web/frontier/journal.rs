@@ -46,6 +46,9 @@ pub(super) struct PageLine<'a> {
     pub(super) pattern: Option<&'a str>,
     #[serde(default, borrow)]
     pub(super) skip: Option<std::borrow::Cow<'a, str>>,
+    /// The URL has a line already, with a greater depth: this one counts.
+    #[serde(default)]
+    pub(super) nearer: bool,
 }
 
 /// A line on what became of a URL.
@@ -153,6 +156,9 @@ impl Journal {
         if let Some(skip) = &line.skip {
             to.extend_from_slice(b",\"skip\":");
             put_text(to, skip);
+        }
+        if line.nearer {
+            to.extend_from_slice(b",\"nearer\":true");
         }
         to.extend_from_slice(b"}\n");
         self.flush_if_large()

@@ -24,6 +24,7 @@ mod clocks;
 mod depths;
 mod host;
 mod journal;
+mod nearer;
 mod queue;
 mod resume;
 mod seen;
@@ -85,6 +86,9 @@ pub struct Frontier {
     rules: (usize, VecDeque<HostId>),
     n_fetched: u64,
     totals: Totals,
+    /// URLs that were found again nearer to the seeds, by a hash of each, with the depth at which
+    /// they are queued for nothing.
+    superseded: FxHashMap<u64, u32>,
     /// A step was left out: nothing goes out any more.
     is_ending: bool,
     /// The last time that was told.
@@ -131,6 +135,7 @@ impl Frontier {
             rules: (0, VecDeque::new()),
             n_fetched: 0,
             totals: Totals::default(),
+            superseded: FxHashMap::default(),
             is_ending: false,
             now: 0,
             settings,
@@ -144,8 +149,8 @@ impl Frontier {
     /// Hears that a page (`None`: the user) named a URL, `depth` links from a seed; whether it
     /// is new. To be called before the page's own [`Self::on_page`].
     pub fn found(&mut self, found: &Found<'_>, from: Option<PageId>, depth: u32) -> Result<bool> {
-        if !self.seen.insert(found.url) {
-            return Ok(false);
+        if !self.is_new(found.url, depth) {
+            return self.found_nearer(found, from, depth);
         }
         let refused = self.refusal(found, depth, Some(found.pattern));
         let pattern = self.settings.max_pages_per_pattern.map(|_| format!("{:x}", found.pattern));
@@ -157,6 +162,7 @@ impl Frontier {
             hops: found.hops,
             pattern: pattern.as_deref(),
             skip: refused,
+            nearer: false,
         };
         self.journal.page(&line)?;
         self.totals.found(from.is_none());

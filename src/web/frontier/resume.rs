@@ -12,6 +12,7 @@ use std::io::{BufRead as _, BufReader, Seek as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::journal::{FateLine, PageLine};
 use super::tally;
@@ -119,6 +120,7 @@ impl Frontier {
                 self.journal.know(None, start, lines.position);
             }
         }
+        self.superseded.clear();
         self.journal.cut()
     }
 
@@ -134,8 +136,9 @@ impl Frontier {
                         digest.with_context(|| format!("{}: digest", lines.path.display()))?;
                     self.digests.insert(digest, line.n);
                 }
-            } else if !lines.is(PAGE) {
-                lines.parse::<PageLine<'_>>()?;
+            } else if !lines.is(PAGE) || lines.line.ends_with(b",\"nearer\":true}\n") {
+                let line: PageLine<'_> = lines.parse()?;
+                self.superseded.insert(xxh3_64(line.url.as_bytes()), line.depth);
             }
         }
         Ok(fates)
@@ -148,8 +151,16 @@ impl Frontier {
         fate: &str,
         is_done: &mut dyn FnMut(&str) -> bool,
     ) -> Result<()> {
-        self.seen.insert(&line.url);
-        self.totals.found(line.from == 0);
+        let is_new = self.is_new(&line.url, line.depth);
+        if is_new {
+            self.totals.found(line.from == 0);
+        }
+        if !line.nearer && self.superseded.contains_key(&xxh3_64(line.url.as_bytes())) {
+            return Ok(());
+        }
+        if let Some(mut known) = self.seen.insert(&line.url, line.depth).filter(|_| !is_new) {
+            known.set_depth(line.depth);
+        }
         let refused = line.skip.as_deref().filter(|reason| !tally::is_open_again(reason));
         let found = Found { url: &line.url, pattern: 0, refused, hops: line.hops };
         let pattern = line.pattern.and_then(|pattern| u64::from_str_radix(pattern, 16).ok());

@@ -1,8 +1,9 @@
 //! Sets of fingerprints: the URLs seen, and the digests of bodies.
 //!
-//! A URL is kept as 80 bits of its XXH3-128 under a seed drawn for this run (who writes pages
-//! cannot aim at a collision). Two of n URLs share one with a probability of about n² / 2^81:
-//! 4 * 10^-9 at 10^8 URLs, 4 * 10^-7 at 10^9; the second of them would be taken for known.
+//! A URL is kept as 74 bits of its XXH3-128 under a seed drawn for this run (who writes pages
+//! cannot aim at a collision) and six of its depth. Two of n URLs share the 74 with a probability
+//! of about n² / 2^75: 3 * 10^-7 at 10^8 URLs, 3 * 10^-5 at 10^9; the second of them would be
+//! taken for known.
 //!
 //! **Invariant:** at most 16 bytes of memory a URL, from a thousand on: open addressing with
 //! linear probing in 32 shards, each filled to between 71 and 85 %. An entry's place follows
@@ -23,7 +24,7 @@ const SMALLEST: usize = 8;
 /// The URLs seen.
 #[derive(Debug)]
 pub struct Seen {
-    table: Table<KEY>,
+    table: Table<KEY, { !DEPTH }>,
     seed: u64,
 }
 
@@ -33,11 +34,36 @@ impl Default for Seen {
     }
 }
 
+/// A URL that was seen before.
+#[derive(Debug)]
+pub(super) struct Known<'a>(&'a mut u8);
+
+/// The low bits of a key's last byte.
+const DEPTH: u8 = 0x3f;
+
+impl Known<'_> {
+    /// The depth that it was seen at; from 63 on 63.
+    pub(super) fn depth(&self) -> u32 {
+        u32::from(*self.0 & DEPTH)
+    }
+
+    /// Notes another depth.
+    pub(super) fn set_depth(&mut self, depth: u32) {
+        *self.0 = (*self.0 & !DEPTH) | depth_bits(depth);
+    }
+}
+
+fn depth_bits(depth: u32) -> u8 {
+    u8::try_from(depth).unwrap_or(DEPTH).min(DEPTH)
+}
+
 impl Seen {
-    /// Adds a URL; whether it is new.
-    pub fn insert(&mut self, url: &str) -> bool {
-        let hash = xxh3_128_with_seed(url.as_bytes(), self.seed);
-        self.table.insert(key(hash), &[]).is_none()
+    /// Adds a URL with its depth; `None` if it is new.
+    pub(super) fn insert(&mut self, url: &str, depth: u32) -> Option<Known<'_>> {
+        let mut key = key(xxh3_128_with_seed(url.as_bytes(), self.seed));
+        key[KEY - 1] = (key[KEY - 1] & !DEPTH) | depth_bits(depth);
+        let (entry, is_new) = self.table.insert(key, &[]);
+        (!is_new).then(|| Known(&mut entry[KEY - 1]))
     }
 
     /// How many there are.
@@ -60,16 +86,16 @@ const ID: usize = 5;
 
 /// The first page of each body digest: 80 bits of the digest and 40 of the page's number.
 #[derive(Debug, Default)]
-pub(super) struct Digests(Table<{ KEY + ID }>);
+pub(super) struct Digests(Table<{ KEY + ID }, 0xff>);
 
 impl Digests {
     /// Adds a page's digest; the page that had it before.
     pub(super) fn insert(&mut self, digest: u128, page: u64) -> Option<u64> {
-        let id = page.to_le_bytes();
-        let found = self.0.insert(key(digest), &id[..ID])?;
-        let mut id = [0; 8];
-        id[..ID].copy_from_slice(&found[KEY..]);
-        Some(u64::from_le_bytes(id))
+        let bytes = page.to_le_bytes();
+        let (entry, is_new) = self.0.insert(key(digest), &bytes[..ID]);
+        let mut first = [0; 8];
+        first[..ID].copy_from_slice(&entry[KEY..]);
+        (!is_new).then(|| u64::from_le_bytes(first))
     }
 
     pub(super) fn memory(&self) -> usize {
@@ -77,71 +103,78 @@ impl Digests {
     }
 }
 
-fn key(hash: u128) -> [u8; KEY] {
+type Key = [u8; KEY];
+
+fn key(hash: u128) -> Key {
     let mut key = [0; KEY];
     key.copy_from_slice(&hash.to_be_bytes()[..KEY]);
-    if key == [0; KEY] {
-        key[KEY - 1] = 1; // zeros mark an empty place
-    }
+    key[0] |= u8::from(key[..KEY - 1] == [0; KEY - 1]); // zeros mark an empty place
     key
 }
 
-/// Entries of `N` bytes, of which the first ten are the key.
+/// Entries of `N` bytes, of which the first ten are the key, and of its last byte the bits in
+/// `LAST`.
 #[derive(Debug)]
-struct Table<const N: usize> {
-    shards: Vec<Shard<N>>,
+struct Table<const N: usize, const LAST: u8> {
+    shards: Vec<Shard<N, LAST>>,
     len: u64,
 }
 
 #[derive(Debug)]
-struct Shard<const N: usize> {
+struct Shard<const N: usize, const LAST: u8> {
     places: Vec<[u8; N]>,
     len: usize,
 }
 
-impl<const N: usize> Default for Table<N> {
+impl<const N: usize, const LAST: u8> Default for Table<N, LAST> {
     fn default() -> Self {
         let shards = (0..SHARDS).map(|_| Shard { places: Vec::new(), len: 0 }).collect();
         Self { shards, len: 0 }
     }
 }
 
-impl<const N: usize> Table<N> {
-    fn insert(&mut self, key: [u8; KEY], rest: &[u8]) -> Option<[u8; N]> {
-        let found = self.shards[usize::from(key[0]) % SHARDS].insert(key, rest);
-        self.len += u64::from(found.is_none());
-        found
+impl<const N: usize, const LAST: u8> Table<N, LAST> {
+    /// The entry of a key, and whether it is new, with this `rest`.
+    fn insert(&mut self, key: Key, rest: &[u8]) -> (&mut [u8; N], bool) {
+        let shard = &mut self.shards[usize::from(key[KEY - 2]) % SHARDS];
+        let (entry, is_new) = shard.insert(key, rest);
+        self.len += u64::from(is_new);
+        (entry, is_new)
     }
 
     fn memory(&self) -> usize {
         let places: usize = self.shards.iter().map(|shard| shard.places.capacity() * N).sum();
-        places + SHARDS * size_of::<Shard<N>>()
+        places + SHARDS * size_of::<Shard<N, LAST>>()
     }
 }
 
-impl<const N: usize> Shard<N> {
-    fn insert(&mut self, key: [u8; KEY], rest: &[u8]) -> Option<[u8; N]> {
+impl<const N: usize, const LAST: u8> Shard<N, LAST> {
+    fn insert(&mut self, key: Key, rest: &[u8]) -> (&mut [u8; N], bool) {
         if self.len * FULLEST.1 >= self.places.len() * FULLEST.0 {
             self.grow();
         }
-        let place = self.find(&key);
-        let found = self.places[place];
-        if found[..KEY] == key {
-            return Some(found);
+        let (place, is_new) = self.find(key);
+        let entry = &mut self.places[place];
+        if is_new {
+            entry[..KEY].copy_from_slice(&key);
+            entry[KEY..].copy_from_slice(rest);
+            self.len += 1;
         }
-        self.places[place][..KEY].copy_from_slice(&key);
-        self.places[place][KEY..].copy_from_slice(rest);
-        self.len += 1;
-        None
+        (entry, is_new)
     }
 
     /// Where a key is, or the empty place where it belongs.
-    fn find(&self, key: &[u8; KEY]) -> usize {
-        let mut place = home(key, self.places.len());
+    fn find(&self, key: Key) -> (usize, bool) {
+        let mask = u16::from_le_bytes([0xff, LAST]);
+        let (high, low) = halves(key);
+        let mut place = home(high, self.places.len());
         loop {
-            let there = &self.places[place][..KEY];
-            if there == key || there == [0; KEY] {
-                return place;
+            let (high_there, low_there) = first_halves(&self.places[place]);
+            if high_there == high && (low_there ^ low) & mask == 0 {
+                return (place, false);
+            }
+            if (high_there, low_there & 0xff) == (0, 0) {
+                return (place, true);
             }
             place += 1;
             if place == self.places.len() {
@@ -154,25 +187,33 @@ impl<const N: usize> Shard<N> {
         let size = (self.places.len() * GROWTH.0).div_ceil(GROWTH.1).max(SMALLEST);
         let mut places = Vec::with_capacity(size);
         places.resize(size, [0; N]);
-        let old = std::mem::replace(&mut self.places, places);
-        for entry in old {
-            if entry[..KEY] != [0; KEY] {
-                let mut key = [0; KEY];
-                key.copy_from_slice(&entry[..KEY]);
-                let place = self.find(&key);
+        for entry in std::mem::replace(&mut self.places, places) {
+            let mut key = [0; KEY];
+            key.copy_from_slice(&entry[..KEY]);
+            if key[..KEY - 1] != [0; KEY - 1] {
+                let (place, _) = self.find(key);
                 self.places[place] = entry;
             }
         }
     }
 }
 
-/// The place of a key in a shard of `size`, in the order of its second to ninth byte (the first
-/// chose the shard).
+/// Eight bytes, by which keys are placed, and two.
+fn halves(key: Key) -> (u64, u16) {
+    let [a, b, c, d, e, f, g, h, i, j] = key;
+    (u64::from_be_bytes([a, b, c, d, e, f, g, h]), u16::from_le_bytes([i, j]))
+}
+
+fn first_halves<const N: usize>(entry: &[u8; N]) -> (u64, u16) {
+    let mut key = [0; KEY];
+    key.copy_from_slice(&entry[..KEY]);
+    halves(key)
+}
+
+/// A key's place in a shard of `size`.
 #[allow(clippy::cast_possible_truncation, reason = "below `size`")]
-fn home(key: &[u8; KEY], size: usize) -> usize {
-    let mut high = [0; 8];
-    high.copy_from_slice(&key[1..9]);
-    ((u128::from(u64::from_be_bytes(high)) * size as u128) >> 64) as usize
+fn home(high: u64, size: usize) -> usize {
+    ((u128::from(high) * size as u128) >> 64) as usize
 }
 
 #[cfg(test)]
@@ -184,9 +225,12 @@ mod tests {
         let mut seen = Seen::default();
         let url = |n: u32| format!("http://host{}.example/page/{n}", n % 7);
         for n in 0..20_000 {
-            assert!(seen.insert(&url(n)), "{n}");
-            assert!(!seen.insert(&url(n / 2)), "{n}");
+            assert!(seen.insert(&url(n), n % 80).is_none(), "{n}");
+            let known = seen.insert(&url(n / 2), 1).expect("it was added");
+            assert_eq!(known.depth(), (n / 2 % 80).min(63));
         }
+        seen.insert(&url(5), 0).unwrap().set_depth(2);
+        assert_eq!(seen.insert(&url(5), 9).unwrap().depth(), 2);
         assert_eq!(seen.len(), 20_000);
     }
 
@@ -194,7 +238,7 @@ mod tests {
     fn a_url_costs_16_bytes_at_most() {
         let mut seen = Seen::default();
         for n in 0..300_000_u64 {
-            seen.insert(&n.to_string());
+            seen.insert(&n.to_string(), 0);
             if n >= 1000 {
                 let each = seen.memory() as f64 / seen.len() as f64;
                 assert!(each <= 16.0, "{each} bytes each of {n}");

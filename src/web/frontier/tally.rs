@@ -34,6 +34,16 @@ impl Totals {
         }
     }
 
+    /// A fate was not the last word: the URL is open again.
+    pub(super) fn take_back(&mut self, fate: &str) {
+        self.open += 1;
+        let count = self.fates.get_mut(name(fate)).expect("it was counted");
+        *count -= 1;
+        if *count == 0 {
+            self.fates.remove(name(fate));
+        }
+    }
+
     /// Whether the numbers add up.
     pub fn add_up(&self) -> bool {
         self.seeds + self.discovered == self.fates.values().sum::<u64>() + self.open

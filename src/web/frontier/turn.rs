@@ -47,8 +47,8 @@ impl Frontier {
     }
 
     fn step(&mut self, now: Nanos) -> Result<Step> {
-        self.advance();
         for _ in 0..TURNS {
+            self.advance();
             if self.is_ending || self.is_booked() {
                 return Ok(self.idle(None));
             }
@@ -61,7 +61,7 @@ impl Frontier {
             let step = match self.clocks.pop(now) {
                 Ok(Turn::Resolve(id)) => self.resolve(id)?,
                 Ok(Turn::Visit(lane, id)) => self.visit(lane, id, now)?,
-                Err(due) if self.closing.is_empty() => return Ok(self.idle(due)),
+                Err(due) if self.closing.is_empty() && !self.advance() => return Ok(self.idle(due)),
                 Err(_) => self.close_next()?,
             };
             if let Some(step) = step {
@@ -94,9 +94,10 @@ impl Frontier {
     fn close_next(&mut self) -> Result<Option<Step>> {
         for _ in 0..TURNS {
             let Some(&id) = self.closing.front() else { return Ok(None) };
-            let Some(fetch) = self.take(id, u32::MAX)? else {
+            let Some(fetch) = self.take(id, self.depths.level())? else {
                 self.closing.pop_front();
                 self.hosts[id].is_closing = false;
+                self.wake(id);
                 continue;
             };
             let closed = self.hosts[id].live().closed.clone();
@@ -179,17 +180,23 @@ impl Frontier {
 
     /// Takes a host's next URL out of its queue.
     pub(super) fn take(&mut self, id: HostId, deepest: u32) -> Result<Option<Fetch>> {
-        let host = &mut self.hosts[id];
-        let addresses: Vec<IpAddr> = match &mut host.live {
-            Some(live) => {
-                let addresses = live.addresses.iter().take(1).copied().collect();
-                if let Some(fetch) = live.again.pop_front() {
-                    return Ok(Some(Fetch { addresses, ..fetch }));
-                }
-                addresses
+        while let Some(fetch) = self.take_any(id, deepest)? {
+            if !self.is_superseded(&fetch) {
+                return Ok(Some(fetch));
             }
-            None => Vec::new(),
-        };
+        }
+        Ok(None)
+    }
+
+    fn take_any(&mut self, id: HostId, deepest: u32) -> Result<Option<Fetch>> {
+        let host = &mut self.hosts[id];
+        let mut addresses = Vec::new();
+        if let Some(live) = &mut host.live {
+            addresses.extend(live.addresses.first());
+            if let Some(fetch) = live.again.pop_front() {
+                return Ok(Some(Fetch { addresses, ..fetch }));
+            }
+        }
         let key = &host.key;
         host.queue.pop(deepest, &mut self.store, |depth, entry| Fetch {
             page: PageId(entry.page),
@@ -404,11 +411,13 @@ impl Frontier {
     }
 
     /// Goes on to the next depth once everything nearer is done.
-    fn advance(&mut self) {
-        for id in self.depths.advance().unwrap_or_default() {
+    fn advance(&mut self) -> bool {
+        let Some(hosts) = self.depths.advance() else { return false };
+        for id in hosts {
             self.hosts[id].is_ahead = false;
             self.wake(id);
         }
+        true
     }
 
     /// Puts a host where it belongs.
@@ -439,11 +448,11 @@ impl Frontier {
         if !host.has_work(u32::MAX) {
             return Place::Nowhere;
         }
-        if host.is_closed() {
-            return Place::Closing;
-        }
         if !host.has_work(self.depths.level()) {
             return Place::Ahead;
+        }
+        if host.is_closed() {
+            return Place::Closing;
         }
         let in_flight = host.live.as_ref().map_or(0, |live| live.in_flight);
         let booked = host.n_fetched + u64::from(in_flight);
