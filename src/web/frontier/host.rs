@@ -147,13 +147,13 @@ impl Host {
     /// Bytes of memory beside itself and its queue.
     fn memory(&self) -> usize {
         let rules = |live: &Live| live.rules.as_ref().map_or(0, |rules| rules.memory());
-        let live = |live: &Box<Live>| {
+        let live = |live: &Live| {
             size_of::<Live>()
                 + live.addresses.capacity() * size_of::<IpAddr>()
                 + live.again.capacity() * size_of::<Fetch>()
                 + rules(live)
         };
-        self.key.len() + self.queue.memory() + self.live.as_ref().map_or(0, live)
+        self.key.len() + self.queue.memory() + self.live.as_deref().map_or(0, live)
     }
 }
 

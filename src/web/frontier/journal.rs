@@ -78,16 +78,13 @@ pub(super) struct Journal {
 impl Journal {
     /// An empty journal in the place of whatever is there; without a path, one without a name.
     pub(super) fn create(path: Option<&Path>) -> Result<Self> {
-        let (file, path) = match path {
-            Some(path) => {
-                let mut options = OpenOptions::new();
-                let options = options.read(true).write(true).create(true).truncate(true);
-                (options.open(path), path.to_owned())
-            }
-            None => {
-                let path = spill::unused_path();
-                (spill::unnamed(&path), path)
-            }
+        let (file, path) = if let Some(path) = path {
+            let mut options = OpenOptions::new();
+            let options = options.read(true).write(true).create(true).truncate(true);
+            (options.open(path), path.to_owned())
+        } else {
+            let path = spill::unused_path();
+            (spill::unnamed(&path), path)
         };
         Ok(Self::new(file.with_context(|| cannot("create", &path))?, path))
     }

@@ -22,6 +22,8 @@
 
 mod clocks;
 mod depths;
+mod ends;
+mod found;
 mod host;
 mod journal;
 mod nearer;
@@ -36,7 +38,6 @@ mod types;
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::path::Path;
@@ -57,7 +58,7 @@ use crate::task::ErrorClass;
 use clocks::{Clocks, LaneId, Nanos};
 use depths::Depths;
 use host::{Closed, Hosts, Phase};
-use journal::{Journal, PageLine};
+use journal::Journal;
 use queue::Store;
 use seen::Digests;
 use spill::Spill;
@@ -146,33 +147,6 @@ impl Frontier {
         Ok(frontier)
     }
 
-    /// Hears that a page (`None`: the user) named a URL, `depth` links from a seed; whether it
-    /// is new. To be called before the page's own [`Self::on_page`].
-    pub fn found(&mut self, found: &Found<'_>, from: Option<PageId>, depth: u32) -> Result<bool> {
-        if !self.is_new(found.url, depth) {
-            return self.found_nearer(found, from, depth);
-        }
-        let refused = self.refusal(found, depth, Some(found.pattern));
-        let pattern = self.settings.max_pages_per_pattern.map(|_| format!("{:x}", found.pattern));
-        let line = PageLine {
-            n: self.journal.last() + 1,
-            url: Cow::Borrowed(found.url),
-            depth,
-            from: from.map_or(0, |from| from.0),
-            hops: found.hops,
-            pattern: pattern.as_deref(),
-            skip: refused,
-            nearer: false,
-        };
-        self.journal.page(&line)?;
-        self.totals.found(from.is_none());
-        match &line.skip {
-            Some(reason) => self.totals.fate(reason),
-            None => self.enqueue(&line)?,
-        }
-        Ok(true)
-    }
-
     /// Hears how a page's fetch ended, which took so long.
     ///
     /// When it returns, the journal has everything on the page that an outcome's record may
@@ -190,7 +164,7 @@ impl Frontier {
         self.landed(id, lane, now);
         self.hosts[id].live().stats.took += took;
         let fate = self.judge(fetch, end, now)?;
-        self.settle(id)?;
+        self.settle(id);
         self.journal.flush()?;
         Ok(fate)
     }
@@ -217,7 +191,8 @@ impl Frontier {
                     let message = "the host name has no address".to_owned();
                     let failure = Failure { class: ErrorClass::Dns, message };
                     self.failed_to_ask(id, Closed::Failed(failure), None, now);
-                    return self.settle(id);
+                    self.settle(id);
+                    return Ok(());
                 };
                 host.phase = if has_robots { Phase::Unruled } else { Phase::Open };
                 let delay = nanos(self.settings.delay);
@@ -227,7 +202,8 @@ impl Frontier {
                 live.lane = Some(self.clocks.lane(first));
             }
         }
-        self.settle(id)
+        self.settle(id);
+        Ok(())
     }
 
     /// Hears how a [`Step::Robots`] ended.
@@ -267,7 +243,8 @@ impl Frontier {
                 self.forget_rules();
             }
         }
-        self.settle(id)
+        self.settle(id);
+        Ok(())
     }
 
     /// Ends the run: where a budget ended it, the URLs that are left have that fate. The

@@ -37,13 +37,11 @@ const OPEN: u8 = 0;
 impl Fates {
     fn set(&mut self, page: u64, fate: &str) -> Result<()> {
         let name = tally::name(fate);
-        let place = match self.names.iter().position(|known| known == name) {
-            Some(place) => place,
-            None => {
-                self.names.push(name.to_owned());
-                self.names.len() - 1
-            }
-        };
+        let known = self.names.iter().position(|known| known == name);
+        let place = known.unwrap_or_else(|| {
+            self.names.push(name.to_owned());
+            self.names.len() - 1
+        });
         let page = usize::try_from(page)?;
         if self.by_page.len() <= page {
             self.by_page.resize(page + 1, OPEN);
@@ -182,7 +180,7 @@ impl Frontier {
             let (key, _) = host::split(&line.url).expect("others are refused");
             let id = self.hosts.of(key);
             self.hosts[id].n_fetched += 1;
-            self.settle(id)?;
+            self.settle(id);
         }
         Ok(())
     }

@@ -200,8 +200,9 @@ impl<const N: usize, const LAST: u8> Shard<N, LAST> {
 
 /// Eight bytes, by which keys are placed, and two.
 fn halves(key: Key) -> (u64, u16) {
-    let [a, b, c, d, e, f, g, h, i, j] = key;
-    (u64::from_be_bytes([a, b, c, d, e, f, g, h]), u16::from_le_bytes([i, j]))
+    let (high, low) = key.split_at(8);
+    let high = high.try_into().map(u64::from_be_bytes).expect("eight bytes");
+    (high, low.try_into().map(u16::from_le_bytes).expect("two bytes"))
 }
 
 fn first_halves<const N: usize>(entry: &[u8; N]) -> (u64, u16) {

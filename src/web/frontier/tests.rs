@@ -10,6 +10,8 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::*;
 
+/// Many more were run once.
+const CASES: u32 = 100;
 const MS: Duration = Duration::from_millis(1);
 
 /// What the web is made from.
@@ -51,7 +53,8 @@ struct TestRules(u64);
 
 impl Rules for TestRules {
     fn denied(&self, path: &str) -> Option<u32> {
-        (self.0.is_multiple_of(3) && xxh3_64_with_seed(path.as_bytes(), self.0).is_multiple_of(5)).then_some(7)
+        (self.0.is_multiple_of(3) && xxh3_64_with_seed(path.as_bytes(), self.0).is_multiple_of(5))
+            .then_some(7)
     }
 
     fn crawl_delay(&self) -> Option<Duration> {
@@ -73,7 +76,8 @@ impl Web {
         MS * u32::try_from(match hash % 20 {
             0 => 5000 + hash / 20 % 20_000,
             _ => hash / 20 % 300,
-        }).unwrap()
+        })
+        .unwrap()
     }
 
     fn url(&self, hash: u64) -> String {
@@ -87,8 +91,13 @@ impl Web {
 
     fn address(&self, name: &str) -> Vec<IpAddr> {
         let hash = self.hash(name, 1);
-        let address = |n: u64| IpAddr::V4(Ipv4Addr::new(10, 0, 0, u8::try_from(n % self.addresses).unwrap()));
-        if hash % 3 == 0 { vec![address(hash / 3), address(hash / 5)] } else { vec![address(hash / 3)] }
+        let address =
+            |n: u64| IpAddr::V4(Ipv4Addr::new(10, 0, 0, u8::try_from(n % self.addresses).unwrap()));
+        if hash.is_multiple_of(3) {
+            vec![address(hash / 3), address(hash / 5)]
+        } else {
+            vec![address(hash / 3)]
+        }
     }
 
     /// Unreachable; busy; without an address.
@@ -157,7 +166,7 @@ impl Driver {
 
     fn found(&mut self, url: &str, from: Option<PageId>, depth: u32, hops: u8) {
         let hash = self.web.hash(url, 3);
-        let refused = (hash % 11 == 0 && from.is_some()).then_some("scope: another");
+        let refused = (hash.is_multiple_of(11) && from.is_some()).then_some("scope: another");
         let found = Found { url, pattern: hash % 17, refused, hops };
         self.frontier.found(&found, from, depth).unwrap();
     }
@@ -232,10 +241,11 @@ impl Driver {
     }
 
     fn start(&mut self, host: HostId, url: &str, address: IpAddr) {
-        let delays = [self.delays.get(&host).copied().unwrap_or(self.settings.delay), self.settings.delay];
+        let delays =
+            [self.delays.get(&host).copied().unwrap_or(self.settings.delay), self.settings.delay];
         for (key, delay) in Self::keys(host, url, address).into_iter().zip(delays) {
             if let Some(ended) = self.ended.get(&key) {
-                assert!(self.now >= *ended + delay, "{key} after {:?}", self.now - *ended);
+                assert!(self.now >= *ended + delay, "{key}: {ended:?} {:?}", self.now);
             }
             let flying = self.flying.entry(key).or_default();
             *flying += 1;
@@ -289,12 +299,17 @@ impl Driver {
             n if n < web.failing + web.busy && fetch.attempts == 0 => {
                 let again = Some(if hash.is_multiple_of(2) { Duration::ZERO } else { 2500 * MS });
                 let class = ErrorClass::Unavailable;
-                ("again", match hash / 100 % 2 {
-                    0 => PageEnd::Failed { class, again },
-                    _ => PageEnd::Ok { digest: None, bytes: 1, slow_down: again },
-                })
+                (
+                    "again",
+                    match hash / 100 % 2 {
+                        0 => PageEnd::Failed { class, again },
+                        _ => PageEnd::Ok { digest: None, bytes: 1, slow_down: again },
+                    },
+                )
             }
-            n if (40..40 + web.redirects).contains(&n) && web.links > 0 => ("redirect", PageEnd::Redirect),
+            n if (40..40 + web.redirects).contains(&n) && web.links > 0 => {
+                ("redirect", PageEnd::Redirect)
+            }
             _ => {
                 let digest = u128::from(hash / 100 % (4 * web.pages)) << 64 | 1;
                 ("ok", PageEnd::Ok { digest: Some(digest), bytes: 10, slow_down: None })
@@ -302,9 +317,11 @@ impl Driver {
         };
         let links = web.links(&fetch.url);
         match sort {
-            "ok" => for link in &links {
-                self.found(link, Some(fetch.page), fetch.depth + 1, 0);
-            },
+            "ok" => {
+                for link in &links {
+                    self.found(link, Some(fetch.page), fetch.depth + 1, 0);
+                }
+            }
             "redirect" => self.found(&links[0], Some(fetch.page), fetch.depth, fetch.hops + 1),
             _ => {}
         }
@@ -384,15 +401,23 @@ impl Drop for Folder {
 }
 
 fn webs() -> impl Strategy<Value = Web> {
-    (any::<u64>(), 1..12_u64, 1..8_u64, 1..60_u64, 0..6_u64, 0..20_u64, 0..20_u64, any::<bool>()).prop_map(
-        |(seed, hosts, addresses, pages, links, failing, busy, has_bad_hosts)| Web {
-            seed, hosts, addresses, pages, links, failing, busy, redirects: 20, has_bad_hosts, timing: seed,
-        },
-    )
+    (any::<u64>(), 1..12_u64, 1..8_u64, 1..60_u64, 0..6_u64, 0..20_u64, 0..20_u64, any::<bool>())
+        .prop_map(|(seed, hosts, addresses, pages, links, failing, busy, has_bad_hosts)| Web {
+            seed,
+            hosts,
+            addresses,
+            pages,
+            links,
+            failing,
+            busy,
+            redirects: 20,
+            has_bad_hosts,
+            timing: seed,
+        })
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(CASES) })]
 
     /// The driver checks delays, limits and attempts.
     #[test]
@@ -510,7 +535,7 @@ proptest! {
             driver = Driver::with(web.clone(), settings.clone(), frontier);
             driver.seeds(5);
             driver.records = before;
-            driver.room = 3 + driver.room;
+            driver.room += 3;
         }
         prop_assert!(driver.run(usize::MAX));
         // Nothing that had its record was fetched again.
