@@ -47,6 +47,8 @@ pub(super) struct Clocks {
     /// Due times and order of arrival. Of a lane only the entry that it knows of counts.
     heap: BinaryHeap<Reverse<(Nanos, u64, Entry)>>,
     n_entries: u64,
+    /// How long those who went had waited beyond their time, and how many went.
+    late: (Nanos, u64),
 }
 
 #[derive(Debug, Default)]
@@ -76,6 +78,7 @@ impl Clocks {
             by_address: FxHashMap::default(),
             heap: BinaryHeap::new(),
             n_entries: 0,
+            late: (0, 0),
         }
     }
 
@@ -122,6 +125,7 @@ impl Clocks {
             let turn = is_true.then(|| lane.waiting.pop()).flatten();
             self.queue(id);
             if let Some(Reverse((.., host))) = turn {
+                self.late = (self.late.0 + now - due, self.late.1 + 1);
                 return Ok(Turn::Visit(id, host));
             }
         }
@@ -141,6 +145,11 @@ impl Clocks {
         at.in_flight -= 1;
         at.free_at = at.free_at.max(now + self.delay);
         self.queue(lane);
+    }
+
+    /// How long those who went had waited beyond their time, and how many went.
+    pub(super) fn late(&self) -> (Nanos, u64) {
+        self.late
     }
 
     /// Bytes of memory, about.

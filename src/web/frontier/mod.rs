@@ -36,6 +36,8 @@ mod turn;
 mod types;
 
 #[cfg(test)]
+mod life_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
@@ -47,7 +49,7 @@ use anyhow::{Context as _, Result};
 use rustc_hash::FxHashMap;
 
 pub use host::HostStats;
-pub use seen::Seen;
+pub use seen::{Known, Seen};
 pub use tally::Totals;
 pub use types::{
     Failure, Fate, Fetch, Found, HostId, PageEnd, PageId, Resolved, RobotsEnd, Rules, Settings,
@@ -275,6 +277,12 @@ impl Frontier {
     /// Hosts that were asked, with what is counted of them in this run.
     pub fn hosts(&self) -> impl Iterator<Item = (&str, &HostStats)> {
         self.hosts.all.iter().filter_map(|host| Some((&*host.key, &host.live.as_ref()?.stats)))
+    }
+
+    /// How long, on average, a host went after it could have: nobody had asked for the next step.
+    pub fn lateness(&self) -> Duration {
+        let (late, n) = self.clocks.late();
+        Duration::from_nanos(late / n.max(1))
     }
 
     /// A page's URL.

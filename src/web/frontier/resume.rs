@@ -33,6 +33,8 @@ struct Fates {
 
 /// No fate yet.
 const OPEN: u8 = 0;
+/// Added to the place: the page has its record.
+const DONE: u8 = 0x80;
 
 impl Fates {
     fn set(&mut self, page: u64, fate: &str) -> Result<()> {
@@ -46,13 +48,24 @@ impl Fates {
         if self.by_page.len() <= page {
             self.by_page.resize(page + 1, OPEN);
         }
-        self.by_page[page] = u8::try_from(place).context("too many sorts of fates")?;
+        let place = u8::try_from(place).ok().filter(|place| *place < DONE);
+        self.by_page[page] = place.context("the journal has too many sorts of fates")?;
         Ok(())
     }
 
     fn get(&self, page: u64) -> &str {
         let place = usize::try_from(page).ok().and_then(|page| self.by_page.get(page));
-        &self.names[usize::from(place.copied().unwrap_or(OPEN))]
+        &self.names[usize::from(place.copied().unwrap_or(OPEN) & !DONE)]
+    }
+
+    fn set_done(&mut self, page: u64) {
+        let place = usize::try_from(page).ok().and_then(|page| self.by_page.get_mut(page));
+        place.map(|place| *place |= DONE);
+    }
+
+    fn is_done(&self, page: u64) -> bool {
+        let place = usize::try_from(page).ok().and_then(|page| self.by_page.get(page));
+        place.is_some_and(|place| place & DONE != 0)
     }
 }
 
@@ -103,7 +116,7 @@ impl Frontier {
     pub(super) fn resume(&mut self, is_done: &mut dyn FnMut(&str) -> bool) -> Result<()> {
         let file = self.journal.file().try_clone().context("cannot open the journal again")?;
         let path = self.journal.path().to_owned();
-        let fates = self.read_fates(Lines::new(&file, &path)?)?;
+        let mut fates = self.read_fates(Lines::new(&file, &path)?)?;
         let mut lines = Lines::new(&file, &path)?;
         while lines.advance()? {
             let start = lines.position - lines.line.len() as u64;
@@ -113,9 +126,12 @@ impl Frontier {
                     bail!("{}:{}: URL {} is out of turn", path.display(), lines.number, line.n)
                 }
                 self.journal.know(Some(line.n), start, lines.position);
-                self.know(&line, fates.get(line.n), is_done)?;
+                if self.know(&line, fates.get(line.n), is_done)? {
+                    fates.set_done(line.n);
+                }
             } else {
                 self.journal.know(None, start, lines.position);
+                self.know_digest(&lines.parse()?, &fates)?;
             }
         }
         self.superseded.clear();
@@ -128,12 +144,6 @@ impl Frontier {
             if lines.is(FATE) {
                 let line: FateLine<'_> = lines.parse()?;
                 fates.set(line.n, &line.fate)?;
-                if let Some(digest) = line.digest {
-                    let digest = u128::from_str_radix(digest, 16);
-                    let digest =
-                        digest.with_context(|| format!("{}: digest", lines.path.display()))?;
-                    self.digests.insert(digest, line.n);
-                }
             } else if !lines.is(PAGE) || lines.line.ends_with(b",\"nearer\":true}\n") {
                 let line: PageLine<'_> = lines.parse()?;
                 self.superseded.insert(xxh3_64(line.url.as_bytes()), line.depth);
@@ -142,19 +152,29 @@ impl Frontier {
         Ok(fates)
     }
 
-    /// Takes up a URL that an earlier run has seen.
+    /// Takes up a digest: of a page with a record, so that what others are duplicates of is
+    /// there.
+    fn know_digest(&mut self, line: &FateLine<'_>, fates: &Fates) -> Result<()> {
+        if let Some(digest) = line.digest.filter(|_| fates.is_done(line.n)) {
+            let digest = u128::from_str_radix(digest, 16);
+            self.digests.insert(digest.context("the journal has a digest that is none")?, line.n);
+        }
+        Ok(())
+    }
+
+    /// Takes up a URL that an earlier run has seen; whether it is done.
     fn know(
         &mut self,
         line: &PageLine<'_>,
         fate: &str,
         is_done: &mut dyn FnMut(&str) -> bool,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let is_new = self.is_new(&line.url, line.depth);
         if is_new {
             self.totals.found(line.from == 0);
         }
         if !line.nearer && self.superseded.contains_key(&xxh3_64(line.url.as_bytes())) {
-            return Ok(());
+            return Ok(false);
         }
         if let Some(mut known) = self.seen.insert(&line.url, line.depth).filter(|_| !is_new) {
             known.set_depth(line.depth);
@@ -165,13 +185,11 @@ impl Frontier {
         let refusal = self.refusal(&found, line.depth, pattern);
         let is_done = fate == "robots" || (refused.is_none() && is_done(&line.url));
         if !is_done {
-            return match refusal {
-                Some(reason) => {
-                    self.totals.fate(&reason);
-                    Ok(())
-                }
-                None => self.enqueue(line),
-            };
+            match refusal {
+                Some(reason) => self.totals.fate(&reason),
+                None => self.enqueue(line)?,
+            }
+            return Ok(false);
         }
         let fate = if fate.is_empty() { "ok" } else { fate };
         self.totals.fate(fate);
@@ -180,9 +198,9 @@ impl Frontier {
             let (key, _) = host::split(&line.url).expect("others are refused");
             let id = self.hosts.of(key);
             self.hosts[id].n_fetched += 1;
-            self.settle(id);
+            self.place_again(id);
         }
-        Ok(())
+        Ok(true)
     }
 }
 

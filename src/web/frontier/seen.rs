@@ -11,7 +11,7 @@
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
-use xxhash_rust::xxh3::xxh3_128_with_seed;
+use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
 
 const SHARDS: usize = 32;
 /// Filled up to 17/20.
@@ -36,19 +36,19 @@ impl Default for Seen {
 
 /// A URL that was seen before.
 #[derive(Debug)]
-pub(super) struct Known<'a>(&'a mut u8);
+pub struct Known<'a>(&'a mut u8);
 
 /// The low bits of a key's last byte.
 const DEPTH: u8 = 0x3f;
 
 impl Known<'_> {
     /// The depth that it was seen at; from 63 on 63.
-    pub(super) fn depth(&self) -> u32 {
+    pub fn depth(&self) -> u32 {
         u32::from(*self.0 & DEPTH)
     }
 
     /// Notes another depth.
-    pub(super) fn set_depth(&mut self, depth: u32) {
+    pub fn set_depth(&mut self, depth: u32) {
         *self.0 = (*self.0 & !DEPTH) | depth_bits(depth);
     }
 }
@@ -59,7 +59,7 @@ fn depth_bits(depth: u32) -> u8 {
 
 impl Seen {
     /// Adds a URL with its depth; `None` if it is new.
-    pub(super) fn insert(&mut self, url: &str, depth: u32) -> Option<Known<'_>> {
+    pub fn insert(&mut self, url: &str, depth: u32) -> Option<Known<'_>> {
         let mut key = key(xxh3_128_with_seed(url.as_bytes(), self.seed));
         key[KEY - 1] = (key[KEY - 1] & !DEPTH) | depth_bits(depth);
         let (entry, is_new) = self.table.insert(key, &[]);
@@ -84,7 +84,7 @@ impl Seen {
 
 const ID: usize = 5;
 
-/// The first page of each body digest: 80 bits of the digest and 40 of the page's number.
+/// The first page of each body digest: 80 bits of a hash of the digest and 40 of the page's number.
 #[derive(Debug, Default)]
 pub(super) struct Digests(Table<{ KEY + ID }, 0xff>);
 
@@ -92,7 +92,8 @@ impl Digests {
     /// Adds a page's digest; the page that had it before.
     pub(super) fn insert(&mut self, digest: u128, page: u64) -> Option<u64> {
         let bytes = page.to_le_bytes();
-        let (entry, is_new) = self.0.insert(key(digest), &bytes[..ID]);
+        let hash = xxh3_128(&digest.to_le_bytes());
+        let (entry, is_new) = self.0.insert(key(hash), &bytes[..ID]);
         let mut first = [0; 8];
         first[..ID].copy_from_slice(&entry[KEY..]);
         (!is_new).then(|| u64::from_le_bytes(first))

@@ -345,7 +345,7 @@ impl Driver {
     }
 }
 
-fn failure(class: ErrorClass) -> Failure {
+pub(super) fn failure(class: ErrorClass) -> Failure {
     Failure { class, message: "no".to_owned() }
 }
 
@@ -354,7 +354,7 @@ fn quick() -> Settings {
 }
 
 /// Every URL of a journal with its last fate.
-fn fates(path: &Path) -> BTreeMap<String, String> {
+pub(super) fn fates(path: &Path) -> BTreeMap<String, String> {
     let text = std::fs::read_to_string(path).unwrap();
     let mut urls = HashMap::new();
     let mut fates = BTreeMap::new();
@@ -380,16 +380,16 @@ fn fates(path: &Path) -> BTreeMap<String, String> {
     fates
 }
 
-struct Folder(PathBuf);
+pub(super) struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let path = spill::unused_path();
         std::fs::create_dir(&path).unwrap();
         Self(path)
     }
 
-    fn journal(&self) -> PathBuf {
+    pub(super) fn journal(&self) -> PathBuf {
         self.0.join("r.urls.jsonl")
     }
 }
@@ -469,7 +469,8 @@ proptest! {
             let pages = driver.frontier.hosts().map(|(_, stats)| stats.pages).max();
             prop_assert!(pages.unwrap_or(0) <= most);
         }
-        prop_assert_eq!(driver.frontier.store.size(), (0, 0));
+        // What was found nearer may be queued for a depth that nothing is left of.
+        prop_assert!(max_depth.is_some() || driver.frontier.store.size() == (0, 0));
     }
 
     /// With a greatest depth, neither timing nor the number of workers changes the result.

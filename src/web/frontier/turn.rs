@@ -208,12 +208,17 @@ impl Frontier {
 
     /// After something has changed for a host.
     pub(super) fn settle(&mut self, id: HostId) {
+        self.place_again(id);
+        self.advance();
+    }
+
+    /// The same while not everything is known that may stand in the way of the next depth.
+    pub(super) fn place_again(&mut self, id: HostId) {
         let most = self.settings.max_pages_per_host;
         if most.is_some_and(|most| self.hosts[id].n_fetched >= most) {
             self.close(id, Closed::Fate("budget: max_pages_per_host".to_owned()));
         }
         self.wake(id);
-        self.advance();
     }
 
     /// Goes on to the next depth once everything nearer is done.
