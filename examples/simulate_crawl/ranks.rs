@@ -46,8 +46,15 @@ impl Rules for NoRules {
     }
 }
 
-/// What reaches rank 0.
+/// What happens.
 enum Event {
+    /// A page is there, on its rank.
+    Arrived(Fetch, usize),
+    /// What reaches rank 0.
+    Report(Report),
+}
+
+enum Report {
     Resolved(HostId, String),
     Robots(HostId, IpAddr),
     Page(Fetch, usize),
@@ -126,15 +133,17 @@ impl Simulation {
         let mut heard = Vec::new();
         while let Some(&Reverse((at, n))) = self.events.peek().filter(|next| next.0.0 <= self.now) {
             self.events.pop();
-            let event = self.pending.remove(&n).context("every event is kept once")?;
-            heard.push((at, self.report(event)));
+            match self.pending.remove(&n).context("every event is kept once")? {
+                Event::Arrived(fetch, rank) => self.parse(at, fetch, rank),
+                Event::Report(report) => heard.push((at, self.links(report))),
+            }
         }
         let mut steps = Vec::new();
         let start = cpu_seconds();
         for (_, (event, report)) in &heard {
             self.hear(event, report)?;
         }
-        let mut room = self.free;
+        let mut room = self.free + heard.len() as u64;
         let mut due = None;
         while room > 0 {
             match self.frontier.next(self.now)? {
@@ -156,16 +165,16 @@ impl Simulation {
             self.hand_out(step)?;
         }
         let next = self.events.peek().map(|next| next.0.0).into_iter().chain(due).min();
-        let next = next.with_context(|| format!("nothing is left to crawl at {:?}: {:?}, {} free, {:?}", self.now, self.frontier.totals(), self.free, self.frontier.next(self.now)))?;
+        let next = next.context("nothing is left to crawl")?;
         self.now = (self.now + TURN.max(Duration::from_secs_f64(took))).max(next);
         Ok(())
     }
 
     /// What a rank reports of a page: its new links, as bytes. Made when it is heard, so that
     /// what is on its way takes no memory.
-    fn report(&mut self, event: Event) -> (Event, Vec<u8>) {
+    fn links(&mut self, event: Report) -> (Report, Vec<u8>) {
         let mut report = Vec::new();
-        if let Event::Page(fetch, rank) = &event {
+        if let Report::Page(fetch, rank) = &event {
             let page = Page::parse(&fetch.url).unwrap_or(Page { host: 0, page: 0 });
             let mut url = String::new();
             for n in 0..page.n_links() {
@@ -184,16 +193,16 @@ impl Simulation {
         (event, report)
     }
 
-    fn hear(&mut self, event: &Event, mut report: &[u8]) -> Result<()> {
+    fn hear(&mut self, event: &Report, mut report: &[u8]) -> Result<()> {
         match event {
-            Event::Resolved(host, name) => {
+            Report::Resolved(host, name) => {
                 let addresses = Resolved::Addresses(vec![web::address(name)]);
                 self.frontier.on_resolved(*host, addresses, self.now)
             }
-            Event::Robots(host, _) => {
+            Report::Robots(host, _) => {
                 self.frontier.on_robots(*host, RobotsEnd::Rules(Box::new(NoRules)), self.now)
             }
-            Event::Page(fetch, _) => {
+            Report::Page(fetch, _) => {
                 while let Some((length, rest)) = report.split_first_chunk() {
                     let (url, rest) = rest.split_at(usize::from(u16::from_le_bytes(*length)));
                     let found = Found { url: std::str::from_utf8(url)?, ..Found::default() };
@@ -209,12 +218,12 @@ impl Simulation {
         }
     }
 
-    fn end(&mut self, event: &Event, _: &[u8]) {
+    fn end(&mut self, event: &Report, _: &[u8]) {
         self.free += 1;
         match event {
-            Event::Resolved(..) => {}
-            Event::Robots(_, address) => drop(self.ended.insert(*address, self.now)),
-            Event::Page(fetch, rank) => {
+            Report::Resolved(..) => {}
+            Report::Robots(_, address) => drop(self.ended.insert(*address, self.now)),
+            Report::Page(fetch, rank) => {
                 self.ranks[*rank].free += 1;
                 self.pages += 1;
                 self.ended.insert(fetch.addresses[0], self.now);
@@ -226,11 +235,11 @@ impl Simulation {
         self.free -= 1;
         let (at, event) = match step {
             Step::Resolve { host, name, .. } => {
-                (self.now + Duration::from_millis(30), Event::Resolved(host, name))
+                (self.now + Duration::from_millis(30), Report::Resolved(host, name))
             }
             Step::Robots { host, addresses, .. } => {
                 self.check_gap(addresses[0])?;
-                (self.now + Duration::from_millis(200), Event::Robots(host, addresses[0]))
+                (self.now + Duration::from_millis(200), Report::Robots(host, addresses[0]))
             }
             Step::Fetch(fetch) => {
                 self.check_gap(fetch.addresses[0])?;
@@ -238,17 +247,29 @@ impl Simulation {
                 let rank = self.rank_for(page.host);
                 let rank_state = &mut self.ranks[rank];
                 rank_state.free -= 1;
-                let arrived = self.now + ONE_WAY + page.latency();
-                let parse = PARSE.0 + PARSE.1 * page.n_links() as f64;
-                rank_state.core = rank_state.core.max(arrived) + Duration::from_secs_f64(parse);
-                (rank_state.core, Event::Page(fetch, rank))
+                self.push(self.now + ONE_WAY + page.latency(), Event::Arrived(fetch, rank));
+                return Ok(());
             }
             step => anyhow::bail!("{step:?} in a web without failures"),
         };
-        self.n_events += 1;
-        self.events.push(Reverse((at + ONE_WAY, self.n_events)));
-        self.pending.insert(self.n_events, event);
+        self.push(at + ONE_WAY, Event::Report(event));
         Ok(())
+    }
+
+    /// A page waits for its rank's core, is parsed and reported.
+    fn parse(&mut self, arrived: Duration, fetch: Fetch, rank: usize) {
+        let n_links = Page::parse(&fetch.url).map_or(0, Page::n_links);
+        let took = Duration::from_secs_f64(PARSE.0 + PARSE.1 * n_links as f64);
+        let core = &mut self.ranks[rank].core;
+        *core = (*core).max(arrived) + took;
+        let at = *core + ONE_WAY;
+        self.push(at, Event::Report(Report::Page(fetch, rank)));
+    }
+
+    fn push(&mut self, at: Duration, event: Event) {
+        self.n_events += 1;
+        self.events.push(Reverse((at, self.n_events)));
+        self.pending.insert(self.n_events, event);
     }
 
     /// The rank that a host belongs to, or the next one that has a connection free.
