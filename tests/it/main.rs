@@ -13,6 +13,9 @@ mod chaos;
 // The command line and its errors, on the real binary.
 mod check;
 mod cli;
+// The kind `crawl` against servers on loopback.
+mod crawl;
+mod crawl_polite;
 // Machines found on the network, on hosts in network namespaces.
 mod discover;
 mod netns;

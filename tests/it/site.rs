@@ -9,7 +9,7 @@
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -88,6 +88,12 @@ pub(crate) struct Visit {
     pub(crate) headers: Vec<String>,
     /// Which connection it came on, from 0 in the order of their arrival.
     pub(crate) connection: usize,
+    /// The host that it asks for, without the port.
+    pub(crate) host: String,
+    /// This server's address that it came to.
+    pub(crate) address: IpAddr,
+    /// Just before the end of the answer left; none while there is more of it to come.
+    pub(crate) answered: Option<Instant>,
 }
 
 /// A running server; stops when dropped.
@@ -96,8 +102,11 @@ pub(crate) struct Site {
     shared: Arc<Shared>,
 }
 
+/// What to answer to a host and a path.
+type Routes = Box<dyn Fn(&str, &str) -> Option<Answer> + Send + Sync>;
+
 struct Shared {
-    routes: HashMap<String, Answer>,
+    routes: Routes,
     visits: Mutex<Vec<Visit>>,
     connections: AtomicUsize,
     stop: AtomicBool,
@@ -106,10 +115,24 @@ struct Shared {
 impl Site {
     /// Starts a server with these paths on a free port; all other paths are 404.
     pub(crate) fn start<P: Into<String>>(routes: impl IntoIterator<Item = (P, Answer)>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
+        let routes: HashMap<String, Answer> =
+            routes.into_iter().map(|(path, answer)| (path.into(), answer)).collect();
+        Self::listen("127.0.0.1:0", Box::new(move |_, path| routes.get(path).cloned()))
+    }
+
+    /// Starts a server that answers by host name and path, on every address of loopback.
+    pub(crate) fn hosts(
+        routes: impl Fn(&str, &str) -> Option<Answer> + Send + Sync + 'static,
+    ) -> Self {
+        Self::listen("0.0.0.0:0", Box::new(routes))
+    }
+
+    fn listen(address: &str, routes: Routes) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
         let shared = Arc::new(Shared {
-            routes: routes.into_iter().map(|(path, answer)| (path.into(), answer)).collect(),
+            routes,
             visits: Mutex::default(),
             connections: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
@@ -122,6 +145,10 @@ impl Site {
     /// The whole address of a path.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
     }
 
     /// All requests so far.
@@ -156,6 +183,12 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
 }
 
 impl Shared {
+    fn add(&self, visit: Visit) -> usize {
+        let mut visits = self.visits.lock().unwrap();
+        visits.push(visit);
+        visits.len() - 1
+    }
+
     fn visits_of(&self, path: &str) -> usize {
         self.visits.lock().unwrap().iter().filter(|visit| visit.path == path).count()
     }
@@ -169,8 +202,18 @@ fn serve(stream: &TcpStream, shared: &Shared, connection: usize) {
     let mut reader = BufReader::new(stream);
     let (mut in_tunnel, mut is_first) = (false, true);
     while let Some((method, path, headers)) = read_request(&mut reader) {
-        let visit = Visit { path: path.clone(), at: now(), headers, connection };
-        shared.visits.lock().unwrap().push(visit);
+        let host = host_of(&headers);
+        let address = stream.local_addr().map_or(IpAddr::from([0, 0, 0, 0]), |at| at.ip());
+        let visit = Visit {
+            path: path.clone(),
+            at: now(),
+            headers,
+            connection,
+            host: host.clone(),
+            address,
+            answered: None,
+        };
+        let visit_idx = shared.add(visit);
         if method == "CONNECT" && !in_tunnel {
             // As a proxy, this server answers for every host by itself.
             in_tunnel = true;
@@ -179,7 +222,7 @@ fn serve(stream: &TcpStream, shared: &Shared, connection: usize) {
             }
             continue;
         }
-        let answer = shared.routes.get(&path).cloned();
+        let answer = (shared.routes)(&host, &path);
         let answer = answer.unwrap_or_else(|| html("<title>nothing here</title>").status(404));
         let answer = match answer {
             Answer::First(answer) if is_first => *answer,
@@ -189,7 +232,8 @@ fn serve(stream: &TcpStream, shared: &Shared, connection: usize) {
             other => other,
         };
         is_first = false;
-        if !write_answer(stream, answer).unwrap_or(false) {
+        let answered = || shared.visits.lock().unwrap()[visit_idx].answered = Some(now());
+        if !write_answer(stream, answer, &answered).unwrap_or(false) {
             return;
         }
     }
@@ -217,8 +261,20 @@ fn read_request(reader: &mut impl BufRead) -> Option<(String, String, Vec<String
     Some((method, path, lines.split_off(1)))
 }
 
-/// Writes the answer; true if the connection stays open.
-fn write_answer(mut stream: &TcpStream, answer: Answer) -> std::io::Result<bool> {
+/// The host of the `Host` header, without its port.
+fn host_of(headers: &[String]) -> String {
+    let header = headers.iter().filter_map(|line| line.split_once(": "));
+    let mut host = header.filter(|(name, _)| name.eq_ignore_ascii_case("host"));
+    let host = host.next().map_or("", |(_, host)| host);
+    host.rsplit_once(':').map_or(host, |(host, _)| host).to_owned()
+}
+
+/// Writes the answer, and says so before its end goes out; true if the connection stays open.
+fn write_answer(
+    mut stream: &TcpStream,
+    answer: Answer,
+    answered: &dyn Fn(),
+) -> std::io::Result<bool> {
     match answer {
         Answer::Whole { status, headers, body } => {
             let mut whole = format!("HTTP/1.1 {status} Some Reason\r\n").into_bytes();
@@ -227,26 +283,32 @@ fn write_answer(mut stream: &TcpStream, answer: Answer) -> std::io::Result<bool>
             }
             write!(whole, "Content-Length: {}\r\n\r\n", body.len())?;
             whole.extend(body);
+            answered();
             stream.write_all(&whole)?;
             return Ok(true);
         }
-        Answer::Raw(bytes) => stream.write_all(&bytes)?,
+        Answer::Raw(bytes) => {
+            answered();
+            stream.write_all(&bytes)?;
+        }
         Answer::After { pause, then } => {
             thread::sleep(pause);
-            return write_answer(stream, *then);
+            return write_answer(stream, *then, answered);
         }
         Answer::Repeat { head, chunk, times, pause } => {
             stream.write_all(&head)?;
             for _ in 0..times {
+                answered();
                 stream.write_all(&chunk)?;
                 if !pause.is_zero() {
                     thread::sleep(pause);
                 }
             }
         }
-        Answer::Close | Answer::First(_) | Answer::Once { .. } => {}
+        Answer::Close | Answer::First(_) | Answer::Once { .. } => answered(),
         Answer::Hang => {
             let _ = stream.read(&mut [0]);
+            answered();
         }
     }
     Ok(false)

@@ -45,11 +45,13 @@ impl Kind for Crawl {
         let mut table = Table::read(table)?;
         table.options.anchor(context.folder);
         let seeds = seeds(&table, context.folder)?;
+        let sitemaps = sitemaps(&table)?;
         let resolved = table.resolved()?;
         let options = table.options;
         let orders = Orders {
             seeds: if options.scope == Reach::Any { Vec::new() } else { seeds.clone() },
             options: options.clone(),
+            sitemaps,
         };
         let orders = serde_json::to_string(&orders)?;
         let source = Box::new(CrawlSource::new(options, seeds));
@@ -85,6 +87,13 @@ impl Kind for Crawl {
             output["links"],
         )
     }
+}
+
+/// The sitemaps that the user named, in their one spelling; as seeds they were checked.
+fn sitemaps(table: &Table) -> Result<Vec<Url>> {
+    let normalizer = table.options.normalizer()?;
+    let parsed = table.sitemaps.iter().map(|text| normalizer.parse(text.trim(), None));
+    Ok(parsed.filter_map(Result::ok).collect())
 }
 
 /// The seeds, in their one spelling, each once.

@@ -30,6 +30,9 @@ pub(super) enum Step {
     /// A page is wanted.
     #[serde(rename = "p")]
     Page,
+    /// A page that failed because of its host: no rank is asked for it.
+    #[serde(rename = "f")]
+    Failed,
     /// A host's robots.txt is wanted.
     #[serde(rename = "r")]
     Robots,
@@ -96,7 +99,7 @@ mod tests {
         let numbers =
             Numbers { host: 7, page: 1 << 40, from: Some(3), depth: 2, hops: 1, attempts: 1 };
         let addresses = vec!["127.0.0.1".parse().unwrap(), "::1".parse().unwrap()];
-        for step in [Step::Page, Step::Robots, Step::Resolve] {
+        for step in [Step::Page, Step::Failed, Step::Robots, Step::Resolve] {
             let order =
                 Order { step, url: "http://h/ä\"".into(), addresses: addresses.clone(), numbers };
             assert_eq!(Order::read(&order.input()).unwrap(), order);

@@ -1,6 +1,7 @@
 //! From a server's answer to a page's record and to what it leads to: the part that computes.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use anyhow::Result;
 use serde::Serialize;
@@ -12,7 +13,7 @@ use super::options::Options;
 use super::order::Order;
 use super::report::{Link, PageReport, Report};
 use super::reported::Reported;
-use super::worker::redirect;
+use super::worker::{Orders, redirect};
 use crate::task::{ErrorClass, Place, TaskError};
 use crate::web::address::{Normalizer, Refusal};
 use crate::web::http::Exchange;
@@ -35,6 +36,8 @@ pub(super) struct Reader {
     traps: trap::Limits,
     wanted: Wanted,
     agent: String,
+    /// What is read as a sitemap, whatever its type.
+    sitemaps: HashSet<Url>,
     reported: Reported,
     files: Files,
 }
@@ -93,10 +96,12 @@ struct Content {
 }
 
 impl Reader {
-    pub(super) fn new(options: Options, seeds: &[Url]) -> Result<Self> {
+    pub(super) fn new(orders: Orders) -> Result<Self> {
+        let Orders { options, seeds, sitemaps } = orders;
         Ok(Self {
+            sitemaps: sitemaps.into_iter().collect(),
             normalizer: options.normalizer()?,
-            scope: options.scope(seeds)?,
+            scope: options.scope(&seeds)?,
             traps: Options::traps(),
             wanted: options.wanted(),
             agent: options.user_agent(),
@@ -128,8 +133,7 @@ impl Reader {
         let content_type = content_type(&exchange);
         let kept = self.is_kept(&content_type);
         let digest = Sha256::digest(exchange.body());
-        let content =
-            if kept { self.content(&exchange, url, &content_type) } else { Content::default() };
+        let content = self.content(&exchange, url, &content_type);
         let mut asked = content.asked;
         for value in exchange.head.all("x-robots-tag") {
             asked |= Directives::from_header(&value, &self.agent);
@@ -148,16 +152,18 @@ impl Reader {
         let found = if follow { self.found(&links) } else { Found::default() };
         let digest_text = format!("sha256:{}", hex(&digest));
         let page = content.page.as_ref();
+        let shown_redirect = redirect.clone().map(without_credentials);
+        let canonical = page.and_then(|page| page.canonical.clone()).map(without_credentials);
         let output = Output {
             status: exchange.status,
             depth: order.numbers.depth,
-            redirect: redirect.as_ref(),
+            redirect: shown_redirect.as_ref(),
             essence: Some(&*content_type.essence).filter(|essence| !essence.is_empty()),
             charset: content.charset,
             bytes: exchange.body().len(),
             digest: Some(&digest_text),
             title: page.and_then(|page| page.title.as_deref()),
-            canonical: page.and_then(|page| page.canonical.as_ref()),
+            canonical: canonical.as_ref(),
             links: links.len(),
             noindex: asked.noindex,
             nofollow: asked.nofollow,
@@ -168,6 +174,8 @@ impl Reader {
             digest: is_page.then(|| *digest.first_chunk().expect("32 bytes are more than 16")),
             bytes: exchange.body().len() as u64,
             slow_down: None,
+            is_redirect: redirect.is_some(),
+            refused: (!kept).then(|| format!("type: {}", content_type.essence).into()),
             simhash: page.and_then(|page| page.simhash),
             found: found.links,
             n_known: found.n_known,
@@ -200,8 +208,9 @@ impl Reader {
             let asked = Directives { noindex: page.robots.noindex, nofollow: page.robots.nofollow };
             return Content { charset: Some(charset), page: Some(page), asked, listed: Vec::new() };
         }
-        let is_list = self.options.follow_sitemaps
-            && (content.essence.ends_with("xml") || content.essence.ends_with("gzip"));
+        let may_be = self.options.follow_sitemaps || !self.sitemaps.is_empty();
+        let is_list = self.sitemaps.contains(url)
+            || may_be && (content.essence.ends_with("xml") || content.essence.ends_with("gzip"));
         let listed = if is_list { listed(body, url) } else { Vec::new() };
         Content { listed, ..Content::default() }
     }
@@ -232,15 +241,16 @@ impl Reader {
             ways.filter(|link| link.kind != LinkKind::Resource.as_str() || self.wanted.resources)
         {
             let address = match &link.to {
-                Ok(url) => url.as_str(),
-                Err(_) => shortened(link.url.as_str()),
+                Ok(url) => Cow::Borrowed(url.as_str()),
+                Err(_) => Cow::Owned(shortened(link.url)),
             };
-            if !self.reported.is_new(address) {
+            // A redirect may bring nearer to the seeds what a link has told before.
+            if link.kind != REDIRECT && !self.reported.is_new(&address) {
                 found.n_known += 1;
                 continue;
             }
             found.links.push(Link {
-                url: Cow::Owned(address.to_owned()),
+                url: Cow::Owned(address.into_owned()),
                 pattern: self.options.pattern(link.to.as_ref().ok()),
                 refused: self.refusal(link).map(Cow::Owned),
                 is_redirect: link.kind == REDIRECT,
@@ -306,9 +316,17 @@ fn listed(body: &[u8], url: &Url) -> Vec<Url> {
     entries.filter_map(|entry| Url::parse(&entry.loc).ok()).collect()
 }
 
-fn shortened(text: &str) -> &str {
-    // A URL that was parsed is ASCII.
-    text.get(..LONGEST_REFUSED).unwrap_or(text)
+/// An address that is refused, as it is told.
+fn shortened(url: &Url) -> String {
+    let mut text = String::from(without_credentials(url.clone()));
+    text.truncate(LONGEST_REFUSED); // a URL that was parsed is ASCII
+    text
+}
+
+fn without_credentials(mut url: Url) -> Url {
+    // Where neither may be set there is none.
+    let _ = url.set_username("").and_then(|()| url.set_password(None));
+    url
 }
 
 fn hex(bytes: &[u8]) -> String {

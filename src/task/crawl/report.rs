@@ -37,6 +37,11 @@ pub(super) struct PageReport<'a> {
     pub(super) bytes: u64,
     /// The server is busy, and asks to be asked again after so long; zero where it names no time.
     pub(super) slow_down: Option<Duration>,
+    /// The server redirects to another address.
+    pub(super) is_redirect: bool,
+    /// Why the page is not kept: a code, a colon and a text.
+    #[serde(borrow)]
+    pub(super) refused: Option<Cow<'a, str>>,
     /// The fingerprint of its words, where that was wanted.
     pub(super) simhash: Option<u64>,
     /// What this rank has not reported before.

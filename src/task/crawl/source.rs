@@ -55,29 +55,32 @@ impl CrawlSource {
         for link in &report.found {
             frontier.found(&found(link, numbers), Some(page), numbers.depth + depth_of(link))?;
         }
-        let is_redirect = report.found.iter().any(|link| link.is_redirect);
-        let end = match ended.end {
-            End::Ok if is_redirect => PageEnd::Redirect,
-            End::Ok => PageEnd::Ok {
+        let end = match (ended.end, &report.refused) {
+            (End::Ok, _) if report.is_redirect => PageEnd::Redirect,
+            (End::Ok, Some(reason)) => PageEnd::Refused(reason),
+            (End::Ok, None) => PageEnd::Ok {
                 digest: report.digest.map(u128::from_le_bytes),
                 bytes: report.bytes,
                 slow_down: report.slow_down,
             },
-            End::Failed(class) => PageEnd::Failed { class, again: ended.again },
-            End::LeftOut => PageEnd::LeftOut,
+            (End::Failed(class), _) => PageEnd::Failed { class, again: ended.again },
+            (End::LeftOut, _) => PageEnd::LeftOut,
         };
         let Fate::Final { duplicate_of } = frontier.on_page(page, &end, ended.took, now)? else {
             return Ok(Note { hidden: true, ..Note::default() });
         };
-        let mut members = String::new();
-        if let Some(from) = numbers.from.map(PageId) {
-            let name = if numbers.hops > 0 { "redirected_from" } else { "parent" };
-            let _ = write!(members, ",\"{name}\":{}", json(&frontier.url(from)?));
-        }
+        let mut members = self.origin(numbers)?;
         if let Some((_, url)) = duplicate_of {
             let _ = write!(members, ",\"duplicate_of\":{}", json(&url));
         }
         Ok(Note { members: members.into_bytes(), hidden: false })
+    }
+
+    /// What a record says of the page that led there.
+    fn origin(&mut self, numbers: &Numbers) -> Result<String> {
+        let Some(from) = numbers.from.map(PageId) else { return Ok(String::new()) };
+        let name = if numbers.hops > 0 { "redirected_from" } else { "parent" };
+        Ok(format!(",\"{name}\":{}", json(&self.frontier().url(from)?)))
     }
 
     fn hear_robots(&mut self, host: HostId, ended: &Ended<'_>, now: Duration) -> Result<()> {
@@ -147,7 +150,8 @@ impl Source for CrawlSource {
             frontier::Step::Wait(_) => return Ok(Next::Waiting),
             frontier::Step::Done => return Ok(Next::Exhausted),
             frontier::Step::Failed(fetch, Failure { class, message }) => {
-                let item = item(&order_of(&fetch));
+                let item = item(&Order { step: Step::Failed, ..order_of(&fetch) });
+                self.n_out += 1;
                 return Ok(Next::Failed(item, TaskError::new(class, message)));
             }
             frontier::Step::Fetch(fetch) => order_of(&fetch),
@@ -173,12 +177,17 @@ impl Source for CrawlSource {
     }
 
     fn on_outcome(&mut self, ended: &Ended<'_>, now: Duration) -> Result<Note> {
+        self.n_out -= 1;
         let order = Order::read(ended.input)?;
         let host = HostId(order.numbers.host);
         let hidden = Note { hidden: true, ..Note::default() };
         match order.step {
             Step::Robots => self.hear_robots(host, ended, now).map(|()| hidden),
             Step::Resolve => self.hear_addresses(host, ended, now).map(|()| hidden),
+            Step::Failed => {
+                let members = self.origin(&order.numbers)?.into_bytes();
+                Ok(Note { members, hidden: false })
+            }
             Step::Page => match report(ended)? {
                 Some(Report::Page(page)) => self.hear_page(&order.numbers, ended, &page, now),
                 None => self.hear_page(&order.numbers, ended, &PageReport::default(), now),

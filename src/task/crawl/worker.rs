@@ -23,6 +23,8 @@ pub(super) struct Orders {
     pub(super) options: Options,
     /// What its scope is made from; none where it goes anywhere.
     pub(super) seeds: Vec<Url>,
+    /// The sitemaps that the user named.
+    pub(super) sitemaps: Vec<Url>,
 }
 
 /// Runs a crawl's tasks.
@@ -36,12 +38,13 @@ pub(super) struct Crawler {
 
 impl Crawler {
     pub(super) fn new(orders: &str) -> Result<Self> {
-        let Orders { options, seeds } = serde_json::from_str(orders)?;
+        let orders: Orders = serde_json::from_str(orders)?;
+        let options = &orders.options;
         Ok(Self {
             client: Client::new(options.settings()).map_err(anyhow::Error::msg)?,
             agent: options.user_agent(),
             allow_private: options.allow_private,
-            reader: Arc::new(Reader::new(options, &seeds)?),
+            reader: Arc::new(Reader::new(orders)?),
         })
     }
 
@@ -129,6 +132,7 @@ impl Work for Crawler {
         let url = Url::parse(&order.url).map_err(|error| invalid(error.to_string()))?;
         let report = match order.step {
             Step::Page => return self.page(order, url, context, record),
+            Step::Failed => return Err(invalid("a page that is not to be fetched".to_owned())),
             Step::Resolve => self.resolve(&url)?,
             Step::Robots => self.robots(url, &order.addresses, context.place)?,
         };
