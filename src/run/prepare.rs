@@ -72,7 +72,7 @@ impl Prepared {
         let names: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
         let tables = tables.into_iter().map(|table| sourced(table, settings.shard));
         let mut tables: Vec<_> = tables.collect::<Result<_>>()?;
-        begin(&mut tables, &settings.output, done.as_mut())?;
+        begin(&mut tables, &settings, done.as_mut()).inspect_err(|_| results.abandon())?;
         let control = settings.control.as_deref().map(Server::start).transpose()?;
         let root = Root::resumed_from(done, config(&settings, &setup, &shares), tables)?;
         root.done().map_or(Ok(()), |done| results.clean(done))?;
@@ -121,12 +121,14 @@ fn done(records: Records, settings: &Settings, tables: &[TableSpec]) -> Result<D
 }
 
 /// Tells the sources that the run begins.
-fn begin(tables: &mut [Table], output: &Output, mut done: Option<&mut Done>) -> Result<()> {
+fn begin(tables: &mut [Table], settings: &Settings, mut done: Option<&mut Done>) -> Result<()> {
+    let output = &settings.output;
     let results = if let Output::File(path) = output { Some(path.as_path()) } else { None };
+    let overwrite = settings.overwrite;
     for (idx, table) in tables.iter_mut().enumerate() {
         let mut is_done = done.as_mut().map(|done| |item: &Item| done.has(idx, item));
         let is_done = is_done.as_mut().map(|has| has as &mut dyn FnMut(&Item) -> bool);
-        let begun = table.source.begin(Begin { results, is_done });
+        let begun = table.source.begin(Begin { results, overwrite, is_done });
         begun.with_context(|| format!("[[task]] {}", idx + 1))?;
     }
     Ok(())

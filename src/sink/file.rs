@@ -68,6 +68,13 @@ impl ResultsFile {
         cut.with_context(|| format!("cannot cut results file `{}`", self.path.display()))
     }
 
+    /// Removes the file if nothing is in it.
+    pub(super) fn abandon(&self) {
+        if self.length == Some(0) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+
     /// Goes on with another file that has taken this one's place.
     pub(super) fn replace(&mut self, file: File) -> Result<()> {
         *self = Self::new(file, &self.path, self.fsync)?;

@@ -93,6 +93,13 @@ impl Results {
         Ok(())
     }
 
+    /// Leaves no new file of a run that does not come about.
+    pub fn abandon(&mut self) {
+        if let Some(file) = self.file.as_mut().and_then(JsonLines::as_file) {
+            file.abandon();
+        }
+    }
+
     /// Takes one outcome's record.
     pub fn put(&mut self, heard: &Heard<'_>) -> Result<()> {
         let Some(file) = &mut self.file else {

@@ -57,6 +57,8 @@ pub struct Account {
 pub struct Begin<'a> {
     /// The results file, where there is one: what a source keeps of its own stands beside it.
     pub results: Option<&'a Path>,
+    /// Whether what an earlier run has left is to be replaced.
+    pub overwrite: bool,
     /// Where an earlier run is gone on with: whether a task has its record already. To be asked
     /// once a task; one that has is not to be given again.
     pub is_done: Option<&'a mut dyn FnMut(&Item) -> bool>,

@@ -8,13 +8,13 @@
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
-use super::shards::{self, Appender};
+use super::shards::{self, Appender, Earlier};
 
 /// A link from one page to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -41,6 +41,28 @@ pub enum Format {
     Csv,
 }
 
+impl Format {
+    fn end(self) -> &'static str {
+        match self {
+            Self::Jsonl => ".jsonl",
+            Self::Csv => ".csv",
+        }
+    }
+}
+
+/// Deals with what an earlier run has left, before any rank writes; what was cut off it, in lines
+/// for people.
+pub fn prepare(prefix: &Path, format: Format, earlier: Earlier) -> Result<Vec<String>> {
+    let files: Vec<_> = found(prefix, format)?.into_iter().map(|(_, path)| path).collect();
+    shards::prepare(WHAT, &files, earlier, whole_lines)
+}
+
+/// The files of all ranks.
+fn found(prefix: &Path, format: Format) -> Result<Vec<(u32, PathBuf)>> {
+    let end = format.end();
+    shards::found(prefix, |rest| shards::number(rest.strip_prefix("-r")?.strip_suffix(end)?))
+}
+
 /// How edge lists are written.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -64,22 +86,18 @@ pub struct Edges {
     mended: Vec<String>,
 }
 
+const WHAT: &str = "edge list";
 const HEADER: &str = "source,target,kind,nofollow,anchor\r\n";
 
 impl Edges {
     /// A new list, or an earlier run's. Errors name the file.
     pub fn open(config: &Config) -> Result<Self> {
-        let end = match config.format {
-            Format::Jsonl => ".jsonl",
-            Format::Csv => ".csv",
-        };
-        let rank_of = |rest: &str| shards::number(rest.strip_prefix("-r")?.strip_suffix(end)?);
-        let found = shards::found(&config.prefix, rank_of)?;
-        if let (false, Some((_, first))) = (config.resume, found.first()) {
-            bail!(
-                "edge list `{}` exists; `--resume` goes on with it, another name writes elsewhere",
-                first.display()
-            );
+        let end = config.format.end();
+        let found = found(&config.prefix, config.format)?;
+        // Other ranks may have begun already.
+        let own = found.iter().find(|(rank, _)| !config.resume && *rank == config.rank);
+        if let Some((_, path)) = own {
+            bail!(shards::exists(WHAT, path));
         }
         let mut mended = Vec::new();
         for (rank, path) in &found {
@@ -88,7 +106,7 @@ impl Edges {
             }
         }
         let path = shards::named(&config.prefix, &format!("-r{:04}{end}", config.rank));
-        let mut file = Appender::go_on("edge list", path)?;
+        let mut file = Appender::go_on(WHAT, path)?;
         if config.format == Format::Csv && file.length == 0 {
             file.append(HEADER.as_bytes())?;
         }

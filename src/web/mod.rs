@@ -28,6 +28,8 @@ mod trail;
 pub mod trap;
 pub mod warc;
 
+pub use shards::Earlier;
+
 use std::fmt;
 
 /// Why there is no answer to report.

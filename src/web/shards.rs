@@ -7,7 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 /// A file that whole records are appended to.
 #[derive(Debug)]
@@ -99,6 +99,46 @@ pub(super) fn found<T: Ord>(
     }
     found.sort();
     Ok(found)
+}
+
+/// What is to become of files that an earlier run has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Earlier {
+    /// They are not touched: it is an error that there are any.
+    Refuse,
+    /// They are removed.
+    Replace,
+    /// They are gone on with: what a kill has torn is cut.
+    Mend,
+}
+
+/// Deals with an earlier run's files before any rank writes; what was cut, in lines for people.
+pub(super) fn prepare(
+    what: &str,
+    files: &[PathBuf],
+    earlier: Earlier,
+    whole: impl Fn(&File) -> io::Result<u64>,
+) -> Result<Vec<String>> {
+    let mut mended = Vec::new();
+    for path in files {
+        match earlier {
+            Earlier::Refuse => bail!(exists(what, path)),
+            Earlier::Replace => {
+                let removed = fs::remove_file(path);
+                removed.with_context(|| format!("cannot replace {what} `{}`", path.display()))?;
+            }
+            Earlier::Mend => mended.extend(mend(path, &whole)?),
+        }
+    }
+    Ok(mended)
+}
+
+pub(super) fn exists(what: &str, path: &Path) -> String {
+    let path = path.display();
+    format!(
+        "{what} `{path}` exists; `--resume` goes on with it, `--overwrite` replaces it, another \
+         name writes elsewhere"
+    )
 }
 
 /// The digits of a rank or of a segment.

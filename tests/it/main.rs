@@ -15,6 +15,7 @@ mod check;
 mod cli;
 // The kind `crawl` against servers on loopback.
 mod crawl;
+mod crawl_finds;
 mod crawl_polite;
 // Machines found on the network, on hosts in network namespaces.
 mod discover;

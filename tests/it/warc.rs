@@ -62,7 +62,7 @@ fn run(program: &Path, arguments: &[&str], files: &[PathBuf]) -> Output {
 }
 
 /// The records' types, by warcio's reading, once it has found no fault.
-fn checked(files: &[PathBuf]) -> Option<Vec<String>> {
+pub(crate) fn checked(files: &[PathBuf]) -> Option<Vec<String>> {
     let warcio = warcio()?;
     let output = run(&warcio, &["check", "-v"], files);
     let said = String::from_utf8_lossy(&output.stdout);
@@ -75,7 +75,7 @@ fn checked(files: &[PathBuf]) -> Option<Vec<String>> {
     Some(lines.lines().map(|line| kind(line)["warc-type"].as_str().unwrap().to_owned()).collect())
 }
 
-fn segments(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn segments(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<_> =
         entries.filter(|path| path.to_string_lossy().ends_with(".warc.gz")).collect();

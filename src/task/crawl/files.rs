@@ -5,13 +5,14 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use url::Url;
 
 use super::options::Options;
 use super::order::Order;
 use super::page::{Archived, Outlink};
 use crate::task::{ErrorClass, Place, TaskError};
+use crate::web::Earlier;
 use crate::web::edges::{self, Edge, Edges};
 use crate::web::http::Exchange;
 use crate::web::warc::{self, Capture, Level, Original, Warc, payload_digest};
@@ -34,6 +35,17 @@ pub(super) struct Files {
 struct Open {
     warc: Option<Warc>,
     edges: Option<Edges>,
+}
+
+/// Deals with what an earlier run has left where this one is going to write.
+pub(super) fn prepare(options: &Options, earlier: Earlier) -> Result<()> {
+    if let Some(prefix) = &options.warc {
+        warc::prepare(prefix, earlier).context("`warc`")?;
+    }
+    if let Some((prefix, format)) = options.edges() {
+        edges::prepare(&prefix, format, earlier).context("`edges`")?;
+    }
+    Ok(())
 }
 
 impl Files {

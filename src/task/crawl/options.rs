@@ -15,6 +15,7 @@ use crate::web::edges;
 use crate::web::frontier;
 use crate::web::http::{Client, Settings};
 use crate::web::links::Wanted;
+use crate::web::robots::product_token;
 use crate::web::roots::Certificates;
 use crate::web::scope::{self, Reach, Scope};
 use crate::web::trap;
@@ -226,7 +227,7 @@ impl Options {
             text: self.anchor_text && self.edges.is_some(),
             simhash: self.near_duplicates,
             max_links: self.max_links,
-            agent: self.user_agent(),
+            agent: product_token(&self.user_agent()).to_owned(),
             ..Wanted::default()
         }
     }

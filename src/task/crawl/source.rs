@@ -7,11 +7,12 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use url::Url;
 
-use super::account;
 use super::options::Options;
 use super::order::{Numbers, Order, Step};
 use super::report::{Link, PageReport, Report};
+use super::{account, files};
 use crate::task::{Account, Begin, End, Ended, ErrorClass, Item, Next, Note, Source, TaskError};
+use crate::web::Earlier;
 use crate::web::frontier::{
     self, Failure, Fate, Fetch, Found, Frontier, HostId, PageEnd, PageId, Resolved, RobotsEnd,
     Rules,
@@ -127,6 +128,12 @@ impl CrawlSource {
 
 impl Source for CrawlSource {
     fn begin(&mut self, begin: Begin<'_>) -> Result<()> {
+        let earlier = match begin.is_done {
+            Some(_) => Earlier::Mend,
+            None if begin.overwrite => Earlier::Replace,
+            None => Earlier::Refuse,
+        };
+        files::prepare(&self.options, earlier)?;
         let journal = begin.results.map(journal_beside);
         let mut is_done = begin.is_done.map(|is_done| {
             move |url: &str| is_done(&Item { input: Order::page(url).input(), ..Item::default() })

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,7 @@ pub(super) struct Crawler {
     reader: Arc<Reader>,
     agent: String,
     allow_private: bool,
+    delay: Duration,
 }
 
 impl Crawler {
@@ -44,6 +46,7 @@ impl Crawler {
             client: Client::new(options.settings()).map_err(anyhow::Error::msg)?,
             agent: options.user_agent(),
             allow_private: options.allow_private,
+            delay: options.delay,
             reader: Arc::new(Reader::new(orders)?),
         })
     }
@@ -85,7 +88,11 @@ impl Crawler {
             let said = Availability::of_status(exchange.status, next.is_some());
             self.reader.archive_aside(&url, &exchange, place);
             match (said, next) {
-                (Availability::Redirected, Some(next)) => (url, hops) = (next, hops + 1),
+                (Availability::Redirected, Some(next)) => {
+                    // The frontier knows of one fetch; each of its exchanges keeps the delay.
+                    std::thread::sleep(self.delay);
+                    (url, hops) = (next, hops + 1);
+                }
                 (Availability::Unreachable(reason), _) => {
                     return Ok(Report::NoRobots { reason, again: exchange.again() });
                 }

@@ -21,7 +21,7 @@ mod record;
 mod scan;
 mod segment;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -33,6 +33,7 @@ pub use self::gzip::Level;
 pub use self::record::payload_digest;
 use self::segment::Segments;
 use super::http::Exchange;
+use super::shards::Earlier;
 
 /// How archives are written.
 #[derive(Clone, Debug)]
@@ -137,6 +138,12 @@ impl Warc {
     fn segments(&self) -> MutexGuard<'_, Segments> {
         self.segments.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Deals with the segments that an earlier run has left, before any rank writes; what was cut off
+/// them, in lines for people.
+pub fn prepare(prefix: &Path, earlier: Earlier) -> Result<Vec<String>> {
+    segment::prepare(prefix, earlier)
 }
 
 #[cfg(test)]

@@ -1,14 +1,16 @@
 //! Segment files: named, begun with a `warcinfo`, appended to, followed by the next.
 
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Result, bail};
 
 use super::gzip::Gzip;
 use super::{Config, Location, record, scan};
-use crate::web::shards::{self, Appender};
+use crate::web::shards::{self, Appender, Earlier};
 
 const END: &str = ".warc.gz";
+const WHAT: &str = "archive";
 
 /// One rank's segments.
 #[derive(Debug)]
@@ -31,11 +33,10 @@ impl Segments {
     /// Looks at what is there; the first segment of this run begins with the first record.
     pub(super) fn open(config: Config) -> Result<Self> {
         let found = shards::found(&config.prefix, numbers)?;
-        if let (false, Some((_, first))) = (config.resume, found.first()) {
-            bail!(
-                "archive `{}` exists; `--resume` goes on with it, another name writes elsewhere",
-                first.display()
-            );
+        // Other ranks may have begun already.
+        let own = found.iter().find(|((rank, _), _)| !config.resume && *rank == config.rank);
+        if let Some((_, path)) = own {
+            bail!(shards::exists(WHAT, path));
         }
         let (mut next, mut mended) = (0, Vec::new());
         for (idx, ((rank, number), path)) in found.iter().enumerate() {
@@ -88,12 +89,19 @@ impl Segment {
         let rest = format!("-r{:04}-{number:05}{END}", config.rank);
         let path = shards::named(&config.prefix, &rest);
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let mut file = Appender::create("archive", path)?;
+        let mut file = Appender::create(WHAT, path)?;
         let mut info = Vec::new();
         record::info(now, &name, &config.info, gzip, &mut info);
         file.append(&info)?;
         Ok(Self { name, file })
     }
+}
+
+/// Deals with the segments that an earlier run has left, before any rank writes.
+pub(super) fn prepare(prefix: &Path, earlier: Earlier) -> Result<Vec<String>> {
+    let found = shards::found(prefix, numbers)?;
+    let files: Vec<PathBuf> = found.into_iter().map(|(_, path)| path).collect();
+    shards::prepare(WHAT, &files, earlier, |file| scan::whole_members(file))
 }
 
 /// Rank and number out of `-r0003-00000.warc.gz`.

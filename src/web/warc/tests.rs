@@ -242,7 +242,8 @@ fn an_earlier_archive_is_not_mixed_up_with_a_new_one() {
     for number in [0, 1, 4] {
         capture(&Warc::open(rank(number, true)).unwrap(), "http://h/", &page(b"x"));
     }
-    let error = Warc::open(rank(3, false)).unwrap_err().to_string();
+    assert!(Warc::open(rank(3, false)).is_ok(), "other ranks may have begun already");
+    let error = Warc::open(rank(0, false)).unwrap_err().to_string();
     assert!(error.contains("crawl-r0000-00000.warc.gz` exists; `--resume`"), "{error}");
     // Rank 4 is no more: of two ranks, the first mends what it left.
     let torn = folder.0.join("crawl-r0004-00000.warc.gz");
