@@ -149,6 +149,7 @@ impl JobSpec {
             wanted.connect(&mut tables, settings.ordered, folder, &mut seen)
         };
         let stream = wanted.map(connect).transpose()?;
+        check_order(&settings, &tables).with_context(|| place.to_string())?;
         Ok(Self { name: stem.into_owned(), settings, tables, stream })
     }
 
@@ -163,6 +164,7 @@ impl JobSpec {
         let kinds = kinds_of(kinds, &tables, |_| String::new())?;
         let mut seen = SeenByContent::default();
         let tables = plan(&kinds, tables, folder, &mut seen, |_| String::new())?;
+        check_order(&settings, &tables)?;
         Ok(Self { name: name.to_owned(), settings, tables, stream: None })
     }
 
@@ -292,6 +294,18 @@ fn check_only_once(tables: &[TableSpec]) -> Result<()> {
         if let Some(reason) = table.kind.only_once().filter(|_| before) {
             bail!("[[task]] {} is a second `{name}`: {reason}", idx + 1);
         }
+    }
+    Ok(())
+}
+
+/// Where tasks come as others end, there is no order to write their records in.
+fn check_order(settings: &Settings, tables: &[TableSpec]) -> Result<()> {
+    let mut kinds = tables.iter().map(|table| table.kind);
+    if let Some(kind) = kinds.find(|kind| settings.ordered && !kind.is_ordered()) {
+        bail!(
+            "`ordered` means nothing to `{}`, whose tasks have no order; leave it out",
+            kind.name()
+        );
     }
     Ok(())
 }

@@ -66,6 +66,11 @@ pub trait Kind: Sync {
         Ok(true)
     }
 
+    /// Whether its tasks have an order, in which their records can be written.
+    fn is_ordered(&self) -> bool {
+        true
+    }
+
     /// Why a job can have only one table of this kind, where it can.
     fn only_once(&self) -> Option<&'static str> {
         None

@@ -53,8 +53,9 @@ pub(crate) fn job(site: &Site, seeds: &[&str], more: &str) -> String {
     let delay = if more.contains("delay = ") { "" } else { "delay = '0s'\n" };
     let seeds =
         if seeds.is_empty() { String::new() } else { format!("seeds = [{}]\n", seeds.join(", ")) };
+    let private = if more.contains("allow_private") { "" } else { "allow_private = true\n" };
     format!(
-        "heartbeat = '60s'\n[[task]]\nkind = 'crawl'\n{seeds}anonymous = true\nallow_private = true\n\
+        "heartbeat = '60s'\n[[task]]\nkind = 'crawl'\n{seeds}anonymous = true\n{private}\
          {delay}resolve = {{ {} }}\n{more}\n",
         hosts.join(", ")
     )

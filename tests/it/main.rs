@@ -15,8 +15,12 @@ mod check;
 mod cli;
 // The kind `crawl` against servers on loopback.
 mod crawl;
+mod crawl_docs;
 mod crawl_finds;
+mod crawl_hostile;
+mod crawl_input;
 mod crawl_polite;
+mod crawl_resume;
 // Machines found on the network, on hosts in network namespaces.
 mod discover;
 mod netns;

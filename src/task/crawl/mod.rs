@@ -65,6 +65,10 @@ impl Kind for Crawl {
         })
     }
 
+    fn is_ordered(&self) -> bool {
+        false
+    }
+
     fn only_once(&self) -> Option<&'static str> {
         Some("two crawls would not know of each other's politeness; put all `seeds` into one table")
     }
