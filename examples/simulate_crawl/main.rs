@@ -4,7 +4,7 @@
 //! `simulate_crawl ranks LINKS RANKS…` prints a row for each number of ranks;
 //! `simulate_crawl parts` measures the seen set, hosts, queues and a resume.
 
-#![allow(clippy::print_stdout, reason = "its rows are for people")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "its rows are for people")]
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

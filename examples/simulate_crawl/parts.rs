@@ -131,7 +131,7 @@ fn resume() -> Result<()> {
     let old = frontier.memory().total();
     drop(frontier);
     let start = cpu_seconds();
-    let mut is_done = |url: &str| url.len() % 2 == 0;
+    let mut is_done = |url: &str| url.len().is_multiple_of(2);
     let frontier = Frontier::open(Settings::default(), Some(&path), Some(&mut is_done))?;
     let took = cpu_seconds() - start;
     println!(

@@ -10,6 +10,7 @@ use crate::crawl::{Crawl, crawl, links, page};
 use crate::site::{Answer, Site, Visit, body, html, redirect};
 
 /// What a site asks not to be visited for.
+#[allow(clippy::unnecessary_wraps, reason = "it stands where an answer may be missing")]
 fn robots(text: &str) -> Option<Answer> {
     Some(body(text).with("Content-Type", "text/plain"))
 }

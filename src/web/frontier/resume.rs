@@ -60,7 +60,9 @@ impl Fates {
 
     fn set_done(&mut self, page: u64) {
         let place = usize::try_from(page).ok().and_then(|page| self.by_page.get_mut(page));
-        place.map(|place| *place |= DONE);
+        if let Some(place) = place {
+            *place |= DONE;
+        }
     }
 
     fn is_done(&self, page: u64) -> bool {
