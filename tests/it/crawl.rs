@@ -159,25 +159,27 @@ fn name(fate: &str) -> &str {
     }
 }
 
-/// What a journal says became of each URL: the last line on it counts.
+/// What a journal says became of each URL: the last line on it counts. A URL has a second number
+/// where it was found again nearer to the seeds.
 #[track_caller]
 pub(crate) fn fates(journal: &str, site: &Site) -> BTreeMap<String, String> {
-    let mut urls = Vec::new();
+    let (mut urls, mut numbers) = (Vec::new(), BTreeMap::new());
     for line in records(journal) {
         let text = |name: &str| line[name].as_str().map(str::to_owned);
         let n = usize::try_from(line["n"].as_u64().unwrap()).unwrap();
         match text("url") {
             Some(url) => {
+                let depth = line["depth"].as_u64().unwrap();
                 urls.push((short(&url, site), text("skip").unwrap_or_default()));
                 assert_eq!(n, urls.len(), "numbers follow each other: {line}");
+                let earlier = numbers.insert(url, (n, depth));
+                assert_eq!(earlier.is_some(), line["nearer"] == true, "once, or nearer: {line}");
+                assert!(earlier.is_none_or(|(_, before)| depth < before), "{line}");
             }
             None => urls[n - 1].1 = text("fate").expect("a line on a URL or on its fate"),
         }
     }
-    let n_urls = urls.len();
-    let fates: BTreeMap<_, _> = urls.into_iter().collect();
-    assert_eq!(fates.len(), n_urls, "each URL is in the journal once");
-    fates
+    numbers.values().map(|(n, _)| urls[n - 1].clone()).collect()
 }
 
 /// A page with these links.

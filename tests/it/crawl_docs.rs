@@ -36,13 +36,28 @@ fn file(folder: &Path, path: &str) -> Option<(PathBuf, &'static str)> {
     file.is_file().then_some((file, kind))
 }
 
+/// The links of a page that a reader without scripts can follow, as they are written.
+fn links_of(page: &Html, found: &mut Vec<String>) {
+    let links = "a[href], area[href], iframe[src], frame[src], link[href]";
+    for link in page.select(&Selector::parse(links).unwrap()) {
+        let rel = link.attr("rel").unwrap_or_default().to_lowercase();
+        let has = |kind: &&str| rel.split(' ').any(|word| word == *kind);
+        let is_resource = link.value().name() == "link"
+            && !["next", "prev", "alternate", "canonical"].iter().any(has);
+        if !is_resource && !has(&"nofollow") {
+            found.extend(link.attr("href").or(link.attr("src")).map(str::to_owned));
+        }
+    }
+    // To a parser that knows of scripts, what stands here is a text.
+    for text in page.select(&Selector::parse("noscript").unwrap()) {
+        links_of(&Html::parse_fragment(&text.text().collect::<String>()), found);
+    }
+}
+
 /// Every page that links lead to from `/`, by Servo's parser.
 fn walk(folder: &Path) -> BTreeSet<String> {
     let base = Url::parse("http://a.test/").unwrap();
-    let (links, bases) = (
-        Selector::parse("a[href], area[href], iframe[src], frame[src], link[href]").unwrap(),
-        Selector::parse("base[href]").unwrap(),
-    );
+    let bases = Selector::parse("base[href]").unwrap();
     let mut found = BTreeSet::from(["/".to_owned()]);
     let mut queue = VecDeque::from(["/".to_owned()]);
     while let Some(path) = queue.pop_front() {
@@ -50,23 +65,13 @@ fn walk(folder: &Path) -> BTreeSet<String> {
         let text = String::from_utf8_lossy(&std::fs::read(file).unwrap()).into_owned();
         let page = Html::parse_document(&text);
         let own = base.join(&path).unwrap();
-        let own = page
-            .select(&bases)
-            .next()
-            .and_then(|tag| own.join(tag.attr("href")?).ok())
-            .unwrap_or(own);
-        for link in page.select(&links) {
-            let rel = link.attr("rel").unwrap_or_default().to_lowercase();
-            let of_page = ["next", "prev", "alternate", "canonical"];
-            let is_resource = link.value().name() == "link"
-                && !of_page.iter().any(|kind| rel.split(' ').any(|word| word == *kind));
-            if is_resource || rel.split(' ').any(|word| word == "nofollow") {
-                continue;
-            }
-            let to = link.attr("href").or(link.attr("src")).and_then(|to| own.join(to).ok());
-            let Some(to) = to.filter(|to| to.origin() == base.origin()) else { continue };
+        let mut tags = page.select(&bases);
+        let own = tags.next().and_then(|tag| own.join(tag.attr("href")?).ok()).unwrap_or(own);
+        let mut written = Vec::new();
+        links_of(&page, &mut written);
+        for to in written.iter().filter_map(|to| own.join(to).ok()) {
             let path = to[url::Position::BeforePath..url::Position::AfterQuery].to_owned();
-            if found.insert(path.clone()) {
+            if to.origin() == base.origin() && found.insert(path.clone()) {
                 queue.push_back(path);
             }
         }

@@ -27,7 +27,7 @@ fn read(name: &str) -> (String, String) {
 
 fn site() -> Site {
     Site::start((0..N_PAGES).map(|n| {
-        let page = format!("<title>{n}</title><h1>Page {n}</h1><a href=/{}>next</a>", n + 1);
+        let page = format!("<title>{n}</title><h1>Page {n}</h1><a href=/{}.html>next</a>", n + 1);
         (format!("/{n}.html"), html(page))
     }))
 }
@@ -37,7 +37,8 @@ fn site() -> Site {
 fn n_tasks(flags: &[&str]) -> usize {
     let (ran, _) = rankpool().args(["check"]).args(flags.iter().copied()).run();
     ran.code(0);
-    let count = ran.stdout.strip_prefix("# ok: ").and_then(|rest| rest.split(' ').next());
+    let rest = ran.stdout.strip_prefix("# ok: ").expect(&ran.stdout);
+    let count = rest.trim_start_matches("at least ").split(' ').next();
     count.expect(&ran.stdout).replace(',', "").parse().expect(&ran.stdout)
 }
 
@@ -63,10 +64,15 @@ fn of_kind<'a>(records: &'a [Value], kind: &str) -> Vec<&'a Value> {
 fn every_job_file_is_sound_and_has_a_test() {
     let names: Vec<_> =
         jobs().iter().map(|job| job.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
-    assert_eq!(names, ["command", "demo", "fetch", "fibonacci"], "each is run by a test below");
+    assert_eq!(
+        names,
+        ["command", "crawl", "demo", "fetch", "fibonacci"],
+        "each is run by a test below"
+    );
     for job in jobs() {
         let job = job.to_str().unwrap();
-        assert!(n_tasks(&[job]) > 0);
+        let n_tasks = n_tasks(&[job]);
+        assert_eq!(n_tasks == 0, job.ends_with("crawl.toml"), "{n_tasks}: a crawl finds its own");
         assert!(fs::read_to_string(job).unwrap().starts_with("# "), "{job} says what it is");
     }
 }
@@ -154,14 +160,33 @@ fn every_key_of_a_fetch_table() {
     headings.sort_by_key(ToString::to_string);
     assert_eq!(headings, ["Page 7", "Page 8"]);
 
-    // The keys that it shows, commented out or not, are all that the program knows.
-    let resolved = rankpool().args(["check", &fetch]).run().0.stdout;
-    let resolved: toml::Table = toml::from_str(&resolved).unwrap();
-    let keys = resolved["task"][0].as_table().unwrap().keys().map(String::as_str);
-    for key in keys.chain(["urls_from"]) {
-        let shown = text
-            .lines()
-            .any(|line| line.trim_start_matches(['#', ' ']).starts_with(&format!("{key} = ")));
-        assert!(shown, "`{key}` is not in jobs/fetch.toml");
+    check_keys("fetch", &text);
+}
+
+/// The keys that a job shows, commented out or not, are all that its kind knows.
+#[track_caller]
+fn check_keys(kind: &str, text: &str) {
+    let pool = rankpool();
+    pool.dir().write("j.toml", &format!("[[task]]\nkind = '{kind}'\nqqqqq = 1\n"));
+    let said = pool.line("check j.toml").run().0.code(2).stderr.clone();
+    let known = said.split("use one of ").nth(1).expect(&said);
+    for key in known.trim().split(", ").map(|key| key.trim_matches('`')) {
+        let is_shown =
+            |line: &str| line.trim_start_matches(['#', ' ']).starts_with(&format!("{key} = "));
+        assert!(text.lines().any(is_shown), "`{key}` is not in jobs/{kind}.toml");
     }
+}
+
+#[test]
+fn a_crawl_with_every_key() {
+    let (_, text) = read("crawl");
+    let site = site();
+    let dir = Dir::new();
+    let text = text.replace("http://127.0.0.1:8000/", &site.url("/0.html"));
+    let job = dir.write("crawl.toml", &text.replace("200ms", "0s"));
+    let files = ["--output", "results.jsonl", "--stats", "stats.json"];
+    let (ran, dir) = mpirun(2).in_dir(dir).args(["run", job.to_str().unwrap()]).args(files).run();
+    ran.code(0).says("251 ok, 0 failed, in ").says("on 2 ranks, ");
+    assert_eq!(dir.records("results.jsonl").len(), N_PAGES + 1, "and the page that is not there");
+    check_keys("crawl", &text);
 }

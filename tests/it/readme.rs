@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use rankpool::task::{ErrorClass, KINDS, id, id_digits};
 use serde_json::Value;
 
-use crate::site::{Site, html};
+use crate::site::{Site, body, html, redirect};
 use crate::util::{Dir, rankpool, records};
 
 /// The address at which the README's examples find pages.
@@ -199,6 +199,11 @@ fn the_defaults_are_those_that_check_fills_in() {
     for (heading, job, place) in [
         ("The job", "", None),
         ("`kind = \"fetch\"`", "[[task]]\nkind = 'fetch'\nurls = 'http://h/'", Some("task")),
+        (
+            "`kind = \"crawl\"`",
+            "[[task]]\nkind = 'crawl'\nseeds = 'http://h/'\nuser_agent = 'x (+http://y)'",
+            Some("task"),
+        ),
         ("`kind = \"command\"`", "[[task]]\nkind = 'command'\nrun = 'true'", Some("task")),
         ("`kind = \"probe\"`", "[[task]]\nkind = 'probe'\nn = 1", Some("task")),
     ] {
@@ -221,7 +226,7 @@ fn the_defaults_are_those_that_check_fills_in() {
 #[test]
 fn every_flag_and_every_error_class_is_named() {
     let readme = readme();
-    for command in ["run", "check", "fib", "fetch", "exec", "info"] {
+    for command in ["run", "check", "fib", "fetch", "crawl", "exec", "info"] {
         let (ran, _) = rankpool().line(&format!("{command} --help")).run();
         let options = ran.stdout.lines().filter(|line| line.trim_start().starts_with('-'));
         let words = options.flat_map(|line| line.split([' ', ',', '[', '=']));
@@ -282,6 +287,47 @@ fn every_field_of_records_and_statistics_is_named() {
     assert!(fields.iter().any(|field| field == "residue") && fields.len() > 100, "{fields:?}");
     fields.retain(|field| !["none", "connect", "n", "modulus"].contains(&field.as_str()));
     for field in fields {
+        assert!(readme.contains(&format!("`{field}`")), "`{field}` is not in README.md");
+    }
+}
+
+#[test]
+fn every_field_and_every_fate_of_a_crawl_is_named() {
+    let readme = readme();
+    let site = Site::start([
+        ("/robots.txt", body("User-agent: *\nDisallow: /no\n")),
+        (
+            "/",
+            html("<title>A</title><link rel=canonical href=/x><a href=/a/a/a/a>C</a><a href=/b>"),
+        ),
+        (
+            "/a/b",
+            html("<a href=/no><a href=http://example.org/><a href=/r><a href=/a/b/><a href=/t>"),
+        ),
+        ("/b", html("the same").with("X-Robots-Tag", "noindex, nofollow")),
+        ("/a/b/", html("the same")),
+        ("/r", redirect(302, "/b")),
+        ("/t", body("text").with("Content-Type", "text/plain")),
+    ]);
+    let seeds =
+        format!("seeds = ['{}', '{}', 'http://127.0.0.1:9/']", site.url("/"), site.url("/a/b"));
+    let more = "anonymous = true\nallow_private = true\ndelay = '0s'\nretries = 0\nwarc = 'w'\ntypes = ['text/html']\n\
+                depth = 1\nexclude = ['gone']";
+    let pool = rankpool().job(&format!("[[task]]\nkind = 'crawl'\n{seeds}\n{more}\n"));
+    let (ran, dir) = pool.args(["--stats", "stats.json"]).run();
+    ran.code(1);
+    let stats: Value = serde_json::from_str(&dir.read("stats.json")).unwrap();
+    let mut fields: Vec<_> = dir.records("job.results.jsonl").iter().flat_map(keys).collect();
+    let fates = stats["sources"][0]["fates"].as_object().unwrap();
+    assert!(fates.len() > 7, "{fates:?}");
+    fields.extend(keys(&stats["sources"]));
+    fields.extend(dir.records("job.results.urls.jsonl").iter().flat_map(keys));
+    fields.retain(|field| !field.starts_with("http:") && !field.starts_with("digest"));
+    for field in fields {
+        let field = match field.split_once(':') {
+            Some((code @ ("failed" | "budget"), _)) => format!("{code}: …"),
+            _ => field,
+        };
         assert!(readme.contains(&format!("`{field}`")), "`{field}` is not in README.md");
     }
 }
