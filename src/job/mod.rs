@@ -6,6 +6,7 @@
 //! **Invariant:** rank 0 alone does this, before any task runs; nothing here starts MPI, and no
 //! later part sees a flag or a path that still has to be interpreted.
 
+mod after;
 mod complaint;
 mod exec;
 pub mod file;
@@ -28,6 +29,7 @@ use crate::cli::{
 use crate::task::items::SeenByContent;
 use crate::task::{KINDS, Kind, Plan, PlanContext};
 use crate::units;
+use after::Linked;
 use file::JobFile;
 pub use settings::{Output, Resume, Settings};
 
@@ -52,6 +54,8 @@ pub struct TableSpec {
     pub kind: &'static dyn Kind,
     /// Its tasks and what they need.
     pub plan: Plan,
+    /// Its name, and which tables it runs after.
+    linked: Linked,
 }
 
 impl TableSpec {
@@ -138,6 +142,7 @@ impl JobSpec {
             .and_then(|settings| settings.spare(path).map(|()| settings))
             .with_context(|| place.to_string())?;
         let numbered = |idx: usize| format!("{place}: [[task]] {}: ", idx + 1);
+        let linked = after::take(&mut written.task, settings.ordered, numbered)?;
         let wanted = stream::Wanted::new(stream, kinds)?;
         let of_stream = wanted.iter().flat_map(|wanted| wanted.tables(&written.task));
         written.task.extend(of_stream.collect::<Vec<_>>());
@@ -145,6 +150,7 @@ impl JobSpec {
         tables::replace(&mut written.task, &overrides.tables).with_context(|| place.to_string())?;
         let mut seen = SeenByContent::default();
         let mut tables = plan(&kinds, written.task, folder, &mut seen, numbered)?;
+        after::link(&mut tables, linked, settings.shard).with_context(|| place.to_string())?;
         let connect = |wanted: stream::Wanted| {
             wanted.connect(&mut tables, settings.ordered, folder, &mut seen)
         };
@@ -182,12 +188,14 @@ impl JobSpec {
         struct ResolvedTable<'a> {
             kind: &'a str,
             #[serde(flatten)]
+            linked: &'a Linked,
+            #[serde(flatten)]
             keys: Table,
         }
         let task = self.tables.iter().map(|table| {
             let mut keys = table.plan.resolved.clone();
             keys.remove("kind");
-            ResolvedTable { kind: table.kind.name(), keys }
+            ResolvedTable { kind: table.kind.name(), linked: &table.linked, keys }
         });
         let job = ResolvedJob { settings: self.settings.resolved()?, task: task.collect() };
         toml::to_string(&job).context("cannot write the resolved job as TOML")
@@ -268,7 +276,7 @@ fn plan(
             let told = complaint::explain(&error);
             anyhow!("{}{}", place(idx), at_its_place(&told, misplaced).unwrap_or(told))
         })?;
-        planned.push(TableSpec { kind: *kind, plan });
+        planned.push(TableSpec { kind: *kind, plan, linked: Linked::default() });
     }
     for table in &mut planned {
         anchor(&mut table.plan.resolved, folder)?;

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, anyhow, bail};
 use toml::{Table, Value};
 
+use super::after::Linked;
 use super::{Kinds, TableSpec, complaint};
 use crate::cli::StreamOptions;
 use crate::task::items::SeenByContent;
@@ -70,7 +71,7 @@ impl Wanted {
         for (spec, source) in tables[first..].iter_mut().zip(sources) {
             spec.plan.source = Box::new(source);
         }
-        tables.push(TableSpec { kind: &BadLine, plan: bad });
+        tables.push(TableSpec { kind: &BadLine, plan: bad, linked: Linked::default() });
         Ok(OfJob { stream, first, is_regular })
     }
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::Root;
-use crate::task::{self, Item, Work};
+use crate::task::{self, Item, Recorded, Work};
 
 impl Root {
     /// What an earlier run has done of this job, so far as its sources have told.
@@ -130,25 +130,25 @@ impl Done {
         }
     }
 
-    /// Whether a task of `table` is done; asked once a task.
-    pub fn has(&mut self, table: usize, item: &Item) -> bool {
+    /// What is recorded of a task of `table`, if it is not to run again; asked once a task.
+    pub fn recorded(&mut self, table: usize, item: &Item) -> Option<Recorded> {
         let naming = &self.namings[table];
         self.scratch.clear();
         naming.work.write_input(&item.input, &mut self.scratch);
         let id = task::id(naming.kind, &self.scratch, item.occurrence);
         let is_ok = self.records.ok.position(id).is_some();
         if !is_ok {
-            let Some(idx) = self.records.failed.position(id) else { return false };
+            let idx = self.records.failed.position(id)?;
             self.n_named += usize::from(!std::mem::replace(&mut self.named[idx], true));
             if self.retry {
-                return false;
+                return None;
             }
         }
         self.n_ok += u64::from(is_ok);
         self.n_failed += u64::from(!is_ok);
         let left = self.left.get_mut(naming.kind).expect("every table's kind is there");
         *left = left.saturating_sub(1);
-        true
+        Some(if is_ok { Recorded::Ok } else { Recorded::Failed })
     }
 
     /// Whether it is known which of the failed records belong to this job.

@@ -168,9 +168,9 @@ impl Feed {
                 Next::Task(item) => (item, None),
                 Next::Failed(item, error) => (item, Some(error)),
             };
-            if !self.done.as_mut().is_some_and(|done| done.has(idx, &item)) {
-                return Ok(Some((idx, item, error)));
-            }
+            let recorded = self.done.as_mut().and_then(|done| done.recorded(idx, &item));
+            let Some(recorded) = recorded else { return Ok(Some((idx, item, error))) };
+            self.tables[idx].source.on_recorded(&item, recorded);
             self.turn.1 = self.turn.1.saturating_sub(1);
             if self.turn.1 == 0 {
                 return Ok(None);
@@ -190,10 +190,13 @@ impl Feed {
         })
     }
 
-    /// Tasks of `pool` still to come and to be run, where every one of its sources knows. An
-    /// estimate after a resume: records may belong to tasks that the job no longer names.
+    /// Tasks of `pool` still to come and to be run, where every one of its sources knows; without
+    /// those that are held. An estimate after a resume: records may belong to tasks that the job
+    /// no longer names.
     pub(super) fn remaining(&self, pool: Pool) -> Option<u64> {
-        let open = |idx: &usize| self.tables[*idx].pool == pool && !self.exhausted[*idx];
+        let is_held = |idx: usize| self.tables[idx].source.is_held();
+        let open =
+            |idx: &usize| self.tables[*idx].pool == pool && !self.exhausted[*idx] && !is_held(*idx);
         let to_come = (0..self.tables.len())
             .filter(open)
             .map(|idx| self.tables[idx].source.remaining())
@@ -206,6 +209,13 @@ impl Feed {
             left = kinds.into_iter().map(|idx| done.left(idx)).sum();
         }
         Some(to_come.saturating_sub(left) + self.n_ahead[pool as usize])
+    }
+
+    /// Tasks that are held, where every one of their sources knows.
+    pub(super) fn held(&self) -> Option<u64> {
+        let open = self.tables.iter().zip(&self.exhausted).filter(|(_, exhausted)| !**exhausted);
+        let held = open.map(|(table, _)| &table.source).filter(|source| source.is_held());
+        held.map(|source| source.remaining()).sum()
     }
 
     /// The place of the next task in the order of the job, and so the number pulled so far.

@@ -249,7 +249,8 @@ impl Root {
 
     /// Tasks done, and the number of all where every source knows it.
     pub fn progress(&self) -> (u64, Option<u64>) {
-        let to_come = POOLS.iter().map(|&pool| self.feed.remaining(pool)).sum::<Option<u64>>();
+        let of_pools = POOLS.iter().map(|&pool| self.feed.remaining(pool));
+        let to_come = of_pools.chain([self.feed.held()]).sum::<Option<u64>>();
         (self.n_done, to_come.map(|to_come| self.feed.n_pulled() + to_come))
     }
 

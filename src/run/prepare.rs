@@ -97,7 +97,8 @@ impl Prepared {
 
 /// A table as rank 0 hands it out: all of it, or a part.
 fn sourced(table: TableSpec, shard: Option<Shard>) -> Result<Table> {
-    let TableSpec { kind, plan: Plan { source, pool, limit, options, own_retries, .. } } = table;
+    let TableSpec { kind, plan: Plan { source, pool, limit, options, own_retries, .. }, .. } =
+        table;
     let source = match shard {
         None => source,
         Some(_) if own_retries => bail!(
@@ -126,9 +127,9 @@ fn begin(tables: &mut [Table], settings: &Settings, mut done: Option<&mut Done>)
     let results = if let Output::File(path) = output { Some(path.as_path()) } else { None };
     let overwrite = settings.overwrite;
     for (idx, table) in tables.iter_mut().enumerate() {
-        let mut is_done = done.as_mut().map(|done| |item: &Item| done.has(idx, item));
-        let is_done = is_done.as_mut().map(|has| has as &mut dyn FnMut(&Item) -> bool);
-        let begun = table.source.begin(Begin { results, overwrite, is_done });
+        let mut recorded = done.as_mut().map(|done| |item: &Item| done.recorded(idx, item));
+        let recorded = recorded.as_mut().map(|asks| asks as &mut dyn FnMut(&Item) -> _);
+        let begun = table.source.begin(Begin { results, overwrite, recorded });
         begun.with_context(|| format!("[[task]] {}", idx + 1))?;
     }
     Ok(())

@@ -7,6 +7,7 @@
 //!
 //! **Invariant:** nothing here knows of MPI, ranks' messages, files of results or threads.
 
+pub mod after;
 mod cancel;
 pub mod command;
 mod context;
@@ -31,7 +32,7 @@ pub use cancel::{Cancel, Cancels};
 pub use context::{Context, Cpu, NoPool, Place};
 pub use limit::{Deadline, TimeLimit};
 pub use shard::{Shard, Sharded};
-pub use source::{Account, Begin, End, Ended, Item, Next, Note, Source};
+pub use source::{Account, AskRecorded, Begin, End, Ended, Item, Next, Note, Recorded, Source};
 
 /// Every kind of work, in the order in which help and errors list them.
 pub static KINDS: &[&dyn Kind] =

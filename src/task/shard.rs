@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{Account, Begin, Ended, Item, Next, Note, Source, Work, id};
+use super::{Account, Begin, Ended, Item, Next, Note, Recorded, Source, Work, id};
 
 /// The `number`th of `of` parts, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +89,10 @@ impl Source for Sharded {
 
     fn on_outcome(&mut self, ended: &Ended<'_>, now: Duration) -> Result<Note> {
         self.source.on_outcome(ended, now)
+    }
+
+    fn on_recorded(&mut self, item: &Item, recorded: Recorded) {
+        self.source.on_recorded(item, recorded);
     }
 
     fn finish(&mut self) -> Result<Option<Account>> {

@@ -21,6 +21,16 @@ pub trait Source {
     /// The next task, if there is one now. `now` is the time since the run's start.
     fn next(&mut self, now: Duration) -> Result<Next>;
 
+    /// Hears that a task that it gave is not run, because an earlier run has its record.
+    fn on_recorded(&mut self, item: &Item, recorded: Recorded) {
+        let _ = (item, recorded);
+    }
+
+    /// Whether its tasks wait for the end of other tables', so that none of them can go out now.
+    fn is_held(&self) -> bool {
+        false
+    }
+
     /// Whether the next task in the order of the job may be its: several tables may share one
     /// stream.
     fn is_turn(&self) -> bool {
@@ -59,10 +69,13 @@ pub struct Begin<'a> {
     pub results: Option<&'a Path>,
     /// Whether what an earlier run has left is to be replaced.
     pub overwrite: bool,
-    /// Where an earlier run is gone on with: whether a task has its record already. To be asked
-    /// once a task; one that has is not to be given again.
-    pub is_done: Option<&'a mut dyn FnMut(&Item) -> bool>,
+    /// Where an earlier run is gone on with: what it has recorded of a task. To be asked once a
+    /// task; one that has a record is not to be given again.
+    pub recorded: Option<&'a mut AskRecorded<'a>>,
 }
+
+/// What tells what is recorded of a task.
+pub type AskRecorded<'a> = dyn FnMut(&Item) -> Option<Recorded> + 'a;
 
 impl std::fmt::Debug for Begin<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -100,6 +113,15 @@ pub struct Item {
     pub earlier_attempts: u32,
     /// Tasks with the same number go to the same rank while it keeps up; 0: any rank.
     pub near: u32,
+}
+
+/// What an earlier run has recorded of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// An output.
+    Ok,
+    /// A failure.
+    Failed,
 }
 
 /// How a task ended, as its source hears it.

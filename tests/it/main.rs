@@ -8,6 +8,8 @@
     reason = "a short text, made once: what reads best is best"
 )]
 
+// Tables that run after others.
+mod after;
 // Random deaths at random moments.
 mod chaos;
 // The command line and its errors, on the real binary.

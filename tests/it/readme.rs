@@ -186,6 +186,8 @@ fn every_key_is_explained_and_no_other() {
         assert_eq!(explained, known_keys(job), "{heading}");
     };
     compare("The job", "");
+    let of_all: Vec<_> = keys_under(&readme, "Every `[[task]]`");
+    assert_eq!(of_all.iter().map(|(key, _)| &**key).collect::<Vec<_>>(), ["kind", "name", "after"]);
     for kind in KINDS {
         let name = kind.name();
         compare(&format!("`kind = \"{name}\"`"), &format!("[[task]]\nkind = \"{name}\""));

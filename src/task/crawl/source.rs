@@ -128,15 +128,18 @@ impl CrawlSource {
 
 impl Source for CrawlSource {
     fn begin(&mut self, begin: Begin<'_>) -> Result<()> {
-        let earlier = match begin.is_done {
+        let earlier = match begin.recorded {
             Some(_) => Earlier::Mend,
             None if begin.overwrite => Earlier::Replace,
             None => Earlier::Refuse,
         };
         files::prepare(&self.options, earlier)?;
         let journal = begin.results.map(journal_beside);
-        let mut is_done = begin.is_done.map(|is_done| {
-            move |url: &str| is_done(&Item { input: Order::page(url).input(), ..Item::default() })
+        let mut is_done = begin.recorded.map(|recorded| {
+            move |url: &str| {
+                let item = Item { input: Order::page(url).input(), ..Item::default() };
+                recorded(&item).is_some()
+            }
         });
         let is_done = is_done.as_mut().map(|asks| asks as &mut dyn FnMut(&str) -> bool);
         let settings = self.options.frontier();

@@ -130,7 +130,9 @@ impl Frontier {
         let live = self.hosts[id].live();
         live.n_tries += 1;
         let n_tries = live.n_tries;
-        if n_tries > self.settings.retries {
+        let is_cancelled =
+            matches!(&closed, Closed::Failed(failure) if failure.class == ErrorClass::Cancelled);
+        if n_tries > self.settings.retries || is_cancelled {
             self.close(id, closed);
         } else {
             self.pause(id, n_tries, asked, now);
