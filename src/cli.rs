@@ -23,6 +23,7 @@ mod discover;
 mod exec;
 mod explain;
 mod fetch;
+mod gather;
 mod launch;
 mod pipe;
 mod stream;
@@ -33,6 +34,7 @@ pub use discover::{AnnounceArgs, DiscoverArgs, HostfileFormat, NetworkOptions};
 pub use exec::{EXEC_EXAMPLES, ExecArgs};
 pub use explain::{Explain, ExplainArgs, ExplainLinks, ExplainRobotsArgs, ExplainUrl};
 pub use fetch::FetchArgs;
+pub use gather::GatherArgs;
 pub use launch::{BuryArgs, LaunchArgs, TetherArgs};
 pub use pipe::{PipeArgs, PipeEnd, PipeReadArgs, PipeWriteArgs};
 pub use stream::{RunArgs, StreamOptions};
@@ -41,6 +43,7 @@ use crawl::CRAWL_EXAMPLES;
 use discover::{ANNOUNCE_EXAMPLES, DISCOVER_EXAMPLES};
 use explain::EXPLAIN_EXAMPLES;
 use fetch::FETCH_EXAMPLES;
+use gather::GATHER_EXAMPLES;
 use launch::LAUNCH_EXAMPLES;
 
 const TOP_EXAMPLES: &str = "\
@@ -121,6 +124,9 @@ pub enum Command {
     /// Start ranks with mpirun, and start them again where they died
     #[command(after_help = LAUNCH_EXAMPLES)]
     Launch(LaunchArgs),
+    /// Bring values to this host that a run left in files on others
+    #[command(after_help = GATHER_EXAMPLES)]
+    Gather(GatherArgs),
     /// Tell the network that this machine takes ranks, until a signal ends it
     #[command(after_help = ANNOUNCE_EXAMPLES)]
     Announce(AnnounceArgs),
@@ -183,6 +189,9 @@ pub struct RunOptions {
     /// Also write the statistics to this file, as JSON
     #[arg(long, value_name = "FILE.json")]
     pub stats: Option<PathBuf>,
+    /// A folder for values above 64 KiB: each rank writes its own there, records name them
+    #[arg(long, value_name = "DIR")]
+    pub values_dir: Option<PathBuf>,
     /// Write the results in the order of the tasks, not as they arrive
     #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "true", hide_possible_values = true)]

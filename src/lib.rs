@@ -26,8 +26,10 @@
 //! - [`run`]: the two loops. [`executor`]: one rank's pools.
 //! - [`task`]: the kinds of work, and the seams between a kind and everything else. [`web`]:
 //!   what fetching needs.
+//! - [`values`]: what is too large for records, in files of the rank that made it.
 //! - [`sink`]: where outcomes go. [`stats`]: what is counted. [`report`]: statistics as text.
 //! - [`launch`]: starts a world and supervises it, from outside.
+//! - [`gather`]: brings values to one host that a run left on several.
 //! - [`discover`]: machines that say on the network that they are there, as a hostfile.
 //! - [`control`]: a running job, asked and told by other processes.
 //! - [`pipe`]: named pipes, for processes that know nothing of each other.
@@ -63,6 +65,7 @@ pub mod cli;
 pub mod control;
 pub mod discover;
 pub mod executor;
+pub mod gather;
 pub mod inventory;
 pub mod job;
 pub mod json;
@@ -80,5 +83,6 @@ pub mod stats;
 pub mod task;
 pub mod transport;
 pub mod units;
+pub mod values;
 pub mod web;
 pub mod world;

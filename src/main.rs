@@ -4,19 +4,18 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where results are told")]
 
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::ffi::OsStrExt as _;
+mod tools;
+
+use std::io::{self, Write as _};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use clap::Parser as _;
 use clap::error::ErrorKind;
 use rankpool::cli::{
-    self, AnnounceArgs, Cli, Command, DiscoverArgs, Explain, ExplainLinks, ExplainRobotsArgs,
-    ExplainUrl, HostfileFormat, InfoArgs, JobArgs, LaunchArgs, PipeEnd,
+    self, Cli, Command, Explain, ExplainLinks, ExplainRobotsArgs, ExplainUrl, InfoArgs, JobArgs,
+    LaunchArgs,
 };
-use rankpool::discover::{self, announce::Announcement, hostfile::Format, search::Search};
 use rankpool::inventory::Launcher;
 use rankpool::job::{JobSpec, Output};
 use rankpool::launch::{self, Marks};
@@ -25,7 +24,7 @@ use rankpool::run::{Finished, StoppedAtOnce};
 use rankpool::task::command;
 use rankpool::web::address::Rules;
 use rankpool::web::{explain, links, robots};
-use rankpool::{control, pipe, report, world};
+use rankpool::{control, report, world};
 
 /// Some task failed.
 const SOME_FAILED: u8 = 1;
@@ -33,9 +32,6 @@ const SOME_FAILED: u8 = 1;
 const COULD_NOT_RUN: u8 = 2;
 /// The run ended early, and can be gone on with.
 const STOPPED_EARLY: u8 = 3;
-
-/// How long `pipe read` waits by itself.
-const PIPE_DEADLINE: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
     let launcher = Launcher::find(|name| std::env::var(name).ok());
@@ -121,14 +117,15 @@ fn run(command: &Command, rank: &ThisRank) -> Result<u8> {
         Command::Info(args) => info(launcher, *args),
         Command::Explain(args) => explain(&args.what, launcher),
         Command::Launch(args) => launch(args, launcher),
-        Command::Announce(args) => announce(args),
-        Command::Discover(args) => search(args),
+        Command::Gather(args) => Ok(if tools::gather(args)? { 0 } else { SOME_FAILED }),
+        Command::Announce(args) => tools::announce(args),
+        Command::Discover(args) => tools::search(args),
         Command::Ctl(args) => {
             let answer = control::ask(&args.dir, &args.command, args.deadline)?;
             writeln!(io::stdout(), "{}", answer.trim_end())?;
             Ok(0)
         }
-        Command::Pipe(args) => pipe(&args.end),
+        Command::Pipe(args) => tools::pipe(&args.end),
         Command::Tether(_) | Command::Watch { .. } | Command::Bury(_) => {
             bail!("this is for rankpool itself alone")
         }
@@ -209,68 +206,6 @@ fn launch(args: &LaunchArgs, launcher: &Launcher) -> Result<u8> {
         return Ok(0);
     }
     launch::run(&launch, &mut say)
-}
-
-fn announce(args: &AnnounceArgs) -> Result<u8> {
-    let announcement = Announcement {
-        slots: args.slots,
-        name: args.name.clone(),
-        interface: args.network.interface.clone(),
-        secret_file: args.network.secret_file.clone(),
-        mpi: world::library(),
-    };
-    discover::announce(&announcement, &mut say)?;
-    Ok(0)
-}
-
-fn search(args: &DiscoverArgs) -> Result<u8> {
-    let search = Search {
-        wait: args.wait,
-        min_cores: args.min_cores.map_or(0, Into::into),
-        min_memory: args.min_memory.unwrap_or(0),
-        max_age: args.max_age,
-        format: match args.format {
-            HostfileFormat::Openmpi => Format::OpenMpi,
-            HostfileFormat::Mpich => Format::Mpich,
-        },
-        interface: args.network.interface.clone(),
-        secret_file: args.network.secret_file.clone(),
-        mpi: world::library(),
-    };
-    let hostfile = discover::search(&search, &mut say)?;
-    write!(io::stdout().lock(), "{hostfile}")?;
-    Ok(0)
-}
-
-fn pipe(end: &PipeEnd) -> Result<u8> {
-    match end {
-        PipeEnd::Read(args) => {
-            let deadline = args.deadline.or((!args.follow).then_some(PIPE_DEADLINE));
-            pipe::read(&args.path, args.follow, deadline, &mut io::stdout())?;
-        }
-        PipeEnd::Write(args) if args.lines => {
-            let lines = args.messages.iter().map(|line| [line.as_bytes(), b"\n"].concat());
-            let lines: Vec<u8> = lines.flatten().collect();
-            let from_stdin = args.messages == ["-"];
-            let lines: Box<dyn io::BufRead> = if from_stdin {
-                Box::new(io::stdin().lock())
-            } else {
-                Box::new(io::Cursor::new(lines))
-            };
-            pipe::write_lines(&args.path, lines, args.deadline)?;
-        }
-        PipeEnd::Write(args) => {
-            let mut typed = Vec::new();
-            if args.messages.iter().any(|message| message == "-") {
-                io::stdin().read_to_end(&mut typed)?;
-            }
-            let messages = args.messages.iter();
-            let messages =
-                messages.map(|word| if word == "-" { &typed[..] } else { word.as_bytes() });
-            pipe::write(&args.path, messages, args.deadline)?;
-        }
-    }
-    Ok(0)
 }
 
 /// The statistics, and where the results are.

@@ -53,12 +53,14 @@ impl<'a> Batch<'a> {
         let limit = own.or(table.limit);
         let deadline = limit.map(|limit| Deadline::new(started, limit));
         let Config { memory, place, .. } = self.shared.config;
+        let values = Some(&self.shared.values);
         let context = Context {
             memory,
             deadline,
             cancel,
             place,
             cpu: self.shared,
+            values,
             attempt: task.earlier_attempts + 1,
             occurrence: task.occurrence,
         };

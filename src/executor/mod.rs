@@ -30,6 +30,7 @@ pub use ledger::Ledger;
 
 use crate::message::{self, ChunkId, Task};
 use crate::task::{self, Cancel, Cpu, Input, Place, Pool, TaskError, Work};
+use crate::values::{self, Values};
 use admission::{Admission, Need, Room};
 use batch::Batch;
 use chunk::Chunk;
@@ -72,6 +73,8 @@ pub struct Config {
     pub records: bool,
     /// Bytes that this rank may use for its tasks.
     pub memory: u64,
+    /// Where values go that are too large for records.
+    pub values: Option<values::Config>,
 }
 
 /// A rank's pools at work.
@@ -100,6 +103,7 @@ struct Shared {
     cpu: Lane,
     io: Lane,
     admission: Admission<Aside>,
+    values: Values,
     /// Some task holds more than one thread of the CPU pool, so that all of them are counted.
     counts_cores: bool,
     pid: u32,
@@ -133,6 +137,7 @@ impl Executor {
             cpu,
             io,
             admission: Admission::new(config.memory, threads, config.threads.max(1)),
+            values: Values::new(config.values.clone(), &config.host, config.place.rank),
             counts_cores: tables.iter().any(|table| table.work.cores() > 1),
             pid: std::process::id(),
             tables,

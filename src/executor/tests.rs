@@ -16,6 +16,7 @@ fn executor(table: Table) -> Executor {
         threads: 2,
         io_threads: 0,
         records: true,
+        values: None,
         memory: 1 << 20,
     };
     Executor::new(config, vec![table], Instant::now()).unwrap()

@@ -27,6 +27,8 @@ pub struct JobFile {
     pub output: Option<PathBuf>,
     /// Where the statistics go.
     pub stats: Option<PathBuf>,
+    /// The folder of values that are too large for records.
+    pub values_dir: Option<PathBuf>,
     /// Whether the results are in the order of the tasks.
     pub ordered: Option<bool>,
     /// How many tasks go to a rank at a time.
@@ -70,9 +72,10 @@ pub struct JobFile {
 
 impl JobFile {
     /// Every key of the job as a whole, that is: above the first `[[task]]`.
-    pub(super) const KEYS: [&'static str; 15] = [
+    pub(super) const KEYS: [&'static str; 16] = [
         "output",
         "stats",
+        "values_dir",
         "ordered",
         "schedule",
         "threads",

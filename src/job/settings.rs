@@ -37,6 +37,8 @@ pub struct Settings {
     pub memory: Option<u64>,
     /// Where the results go.
     pub output: Output,
+    /// The folder that values go to that are too large for records.
+    pub values_dir: Option<PathBuf>,
     /// Whether an existing results file is replaced.
     pub overwrite: bool,
     /// Whether an existing results file is gone on with.
@@ -107,6 +109,7 @@ impl Output {
 pub(super) struct Resolved {
     output: String,
     stats: Option<String>,
+    values_dir: Option<String>,
     ordered: bool,
     schedule: String,
     threads: Option<NonZeroU32>,
@@ -152,6 +155,8 @@ impl Settings {
             (None, None) => default_output,
         };
         let written_stats = written.stats.as_deref().map(|path| in_folder(folder, path));
+        let written_values = written.values_dir.as_deref().map(|path| folder.join(path));
+        let values_dir = options.values_dir.clone().or(written_values);
         let settings = Self {
             schedule: options.schedule.or(written.schedule).unwrap_or_default(),
             threads: options.threads.or(written.threads),
@@ -163,6 +168,7 @@ impl Settings {
             ordered: options.ordered.or(written.ordered).unwrap_or(false),
             memory: options.memory.or(written.memory),
             output: output.found(),
+            values_dir: values_dir.map(|path| values_folder(&path)).transpose()?,
             overwrite: options.overwrite,
             resume: match (options.retry_failed, options.resume) {
                 (true, _) => Resume::MissingAndFailed,
@@ -177,6 +183,7 @@ impl Settings {
             quiet: options.quiet,
         };
         settings.check_stats()?;
+        settings.check_values()?;
         Ok(settings)
     }
 
@@ -189,6 +196,13 @@ impl Settings {
         let (Output::File(output) | Output::Fifo(output)) = &self.output else { return Ok(()) };
         if absolute(output)? == absolute(stats)? {
             bail!("`{}` is both `output` and `stats`; name two files", output.display());
+        }
+        Ok(())
+    }
+
+    fn check_values(&self) -> Result<()> {
+        if self.values_dir.is_some() && self.output == Output::None {
+            bail!("`values_dir` needs results that name its files; `--output FILE` writes them");
         }
         Ok(())
     }
@@ -221,6 +235,7 @@ impl Settings {
                 Output::Lines | Output::Printed | Output::None => "none".to_owned(),
             },
             stats: self.stats.as_deref().map(path_as_text).transpose()?,
+            values_dir: self.values_dir.as_deref().map(path_as_text).transpose()?,
             ordered: self.ordered,
             schedule: self.schedule.to_string(),
             threads: self.threads,
@@ -246,6 +261,14 @@ fn output_in_file(folder: &Path, path: &Path) -> Result<Output> {
         Output::File(path) => Output::File(in_folder(folder, &path)),
         other => other,
     })
+}
+
+/// Where values go: a path that means the same on every host.
+fn values_folder(path: &Path) -> Result<PathBuf> {
+    if path.as_os_str().is_empty() {
+        bail!("`values_dir` is empty; name a folder");
+    }
+    path_as_text(path).map(PathBuf::from)
 }
 
 /// What a path means that was written in a file in `folder`; what is no path stays.

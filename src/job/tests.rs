@@ -152,6 +152,7 @@ fn a_file_without_settings_takes_the_defaults() {
         threads: None,
         io_threads: 64.try_into().unwrap(),
         root_computes: true,
+        values_dir: None,
         ordered: false,
         memory: None,
         output: Output::File("j.results.jsonl".into()),
@@ -172,11 +173,12 @@ fn the_command_line_wins_over_the_file_key_by_key() {
     let text = "output = 'o'\nstats = 's'\nordered = true\nschedule = 'static'\nthreads = 1\n\
                 io_threads = 2\nroot_computes = false\nmemory = '1GiB'\nfsync = 'never'\n\
                 max_failures = 3\ncrash_limit = 4\ngrace = '5s'\nwalltime = '6m'\n\
-                heartbeat = '7s'\nretry = { dns = 8 }\n";
+                heartbeat = '7s'\nvalues_dir = 'v'\nretry = { dns = 8 }\n";
     let dir = JobDir::new(text);
     let settings = dir.job("").unwrap().settings;
     assert_eq!(settings.output, Output::File(dir.0.join("o")));
     assert_eq!(settings.stats, Some(dir.0.join("s")));
+    assert_eq!(settings.values_dir, Some(dir.0.join("v")));
     assert!(settings.ordered && !settings.root_computes);
     assert_eq!((settings.threads, settings.memory), (1.try_into().ok(), Some(1 << 30)));
 
@@ -191,12 +193,13 @@ fn the_command_line_wins_over_the_file_key_by_key() {
     let flags = "--output - --stats t --ordered=false --schedule dynamic,3 --threads 5 \
                  --io-threads 6 --no-root-compute=false --memory 2GiB --overwrite --quiet \
                  --fsync always --max-failures 5% --crash-limit 1 --grace 1s --walltime 2s \
-                 --heartbeat 3s";
+                 --heartbeat 3s --values-dir /w";
     let expected = Settings {
         schedule: "dynamic,3".parse().unwrap(),
         threads: 5.try_into().ok(),
         io_threads: 6.try_into().unwrap(),
         root_computes: true,
+        values_dir: Some("/w".into()),
         ordered: false,
         memory: Some(2 << 30),
         output: Output::Stdout,
@@ -217,7 +220,7 @@ fn the_command_line_wins_over_the_file_key_by_key() {
         quiet: true,
     };
     assert_eq!(dir.job(flags).unwrap().settings, expected);
-    assert_eq!(dir.job("--output none").unwrap().settings.output, Output::None);
+    assert_eq!(JobDir::new("").job("--output none").unwrap().settings.output, Output::None);
     assert_eq!(dir.job("--resume").unwrap().settings.resume, Resume::Missing);
     assert_eq!(dir.job("--retry-failed").unwrap().settings.resume, Resume::MissingAndFailed);
 }

@@ -161,7 +161,7 @@ fn last_line(text: &[u8]) -> Option<String> {
 }
 
 /// What reaches other hosts: what mpirun was told to use, else ssh.
-fn agent(get: impl Fn(&str) -> Option<String>) -> Command {
+pub(super) fn agent(get: impl Fn(&str) -> Option<String>) -> Command {
     let named = [
         "PRTE_MCA_plm_ssh_agent",
         "OMPI_MCA_plm_ssh_agent",
@@ -175,7 +175,14 @@ fn agent(get: impl Fn(&str) -> Option<String>) -> Command {
     let mut command = Command::new(program);
     command.args(words);
     if Path::new(program).file_name().is_some_and(|name| name == "ssh") {
-        command.args(["-o", "BatchMode=yes", "-o", "ConnectTimeout=5"]);
+        command.args([
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            "ConnectTimeout=5",
+            "-o",
+            "ServerAliveInterval=5",
+        ]);
     }
     command
 }
@@ -231,7 +238,8 @@ mod tests {
             let words = std::iter::once(command.get_program()).chain(command.get_args());
             words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
         };
-        assert_eq!(told(&agent(|_| None)), "ssh -o BatchMode=yes -o ConnectTimeout=5");
+        let ssh = "ssh -o BatchMode=yes -o ConnectTimeout=5 -o ServerAliveInterval=5";
+        assert_eq!(told(&agent(|_| None)), ssh);
         let named = |name: &str| (name == "OMPI_MCA_plm_rsh_agent").then(|| "my -q : rsh".into());
         assert_eq!(told(&agent(named)), "my -q");
     }

@@ -33,6 +33,12 @@ use plan::Plan;
 pub use processes::tether;
 use signals::Signals;
 
+/// What runs a command on another host, to be given its name and the command: what mpirun was
+/// told to use, else ssh.
+pub fn agent() -> std::process::Command {
+    hosts::agent(|variable| std::env::var(variable).ok())
+}
+
 /// The job could not run.
 const COULD_NOT_RUN: u8 = 2;
 /// Stopped early, and can be gone on with.

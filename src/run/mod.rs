@@ -12,6 +12,7 @@ mod finish;
 mod prepare;
 mod pulse;
 mod root;
+mod shared;
 mod signals;
 mod start;
 mod stop;

@@ -9,11 +9,12 @@ use crate::inventory::Inventory;
 use crate::job::stream::OfJob;
 use crate::job::{JobSpec, Output, Resume, Settings, TableSpec};
 use crate::placement::{self, Placement, Share, Wanted};
-use crate::policy::Policy;
+use crate::policy::{Fsync, Policy};
 use crate::root::{Config, Done, Naming, Records, Root, Table};
 use crate::sink::{Lines, Results, StatsFile, Terminal};
 use crate::stats::Stats;
 use crate::task::{Begin, Item, Plan, Pool, Shard, Sharded, TimeLimit};
+use crate::values;
 
 /// Tables of up to so many tasks get a line a task on the terminal.
 const SMALL_TABLE: u64 = 20;
@@ -54,7 +55,10 @@ impl Prepared {
             pool: table.plan.pool,
             limit: table.plan.limit.and_then(TimeLimit::fixed),
         };
+        let sync = settings.fsync != Fsync::Never;
+        let values = settings.values_dir.clone().map(|folder| values::Config { folder, sync });
         let setup = Setup {
+            values,
             tables: tables.iter().map(table_setup).collect(),
             io_threads: settings.io_threads.get(),
             records,

@@ -7,6 +7,7 @@ use rustc_hash::FxHashSet;
 
 use super::prepare::Prepared;
 use super::pulse::Pulse;
+use super::shared;
 use super::signals::Signals;
 use super::start::{Start, broadcast_setup, gather_world, started};
 use super::stop::Stop;
@@ -44,12 +45,16 @@ pub struct Finished {
 pub fn lead(
     transport: &mut impl Transport,
     job: Result<JobSpec>,
-    warn: impl FnMut(&str),
+    mut warn: impl FnMut(&str),
 ) -> Result<Led<Finished>> {
     let (own, world) = gather_world(transport)?;
-    match Prepared::new(job, &world, warn) {
-        Ok(prepared) => {
+    match Prepared::new(job, &world, &mut warn) {
+        Ok(mut prepared) => {
             broadcast_setup(transport, Some(&prepared.setup))?;
+            if let Err(error) = shared::ask(transport, &prepared.setup, &world, warn)? {
+                prepared.results.abandon();
+                return Ok(Led::Refused(error));
+            }
             Ok(Led::Done(Leader::start(transport, &own, world, prepared)?.run()?))
         }
         Err(error) => {

@@ -12,6 +12,7 @@ use crate::inventory::Inventory;
 use crate::placement::Share;
 use crate::task::{Place, Pool};
 use crate::transport::Transport;
+use crate::values;
 
 /// What every rank needs to know of a job.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -22,6 +23,8 @@ pub(super) struct Setup {
     pub(super) ranks: u32,
     /// Whether the run goes on with what an earlier one left.
     pub(super) resume: bool,
+    /// Where values go that are too large for records.
+    pub(super) values: Option<values::Config>,
     /// Silence after which a rank is taken for dead.
     pub(super) heartbeat: Duration,
 }
@@ -53,6 +56,7 @@ impl Setup {
             io_threads: if self.pools().contains(&Pool::Io) { self.io_threads } else { 0 },
             records: self.records,
             memory: share.memory,
+            values: self.values.clone(),
         };
         Executor::new(config, tables, now)
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 
 use super::pulse::Pulse;
+use super::shared;
 use super::signals::Signals;
 use super::start::{Start, gather_world, receive_setup, started};
 use super::{Backoff, MESSAGES_A_TURN, now, to_json};
@@ -23,6 +24,9 @@ const LAST_WORD: Duration = Duration::from_secs(10);
 pub fn work(transport: &mut impl Transport) -> Result<()> {
     let (own, _) = gather_world(transport)?;
     let Some(setup) = receive_setup(transport)? else { return Ok(()) };
+    if !shared::answer(transport, &setup)? {
+        return Ok(());
+    }
     let _signals = Signals::catch()?;
     let start = Start::decode(&transport.scatter(Vec::new())?)?;
     let began = started();

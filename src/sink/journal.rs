@@ -67,10 +67,10 @@ impl Journal {
 }
 
 /// The lines of a results file.
-struct Lines<'a> {
+pub(super) struct Lines<'a> {
     path: &'a Path,
     reader: BufReader<&'a File>,
-    line: Vec<u8>,
+    pub(super) line: Vec<u8>,
     /// Of the last line, from 1.
     number: u64,
     /// Where it ends.
@@ -78,14 +78,14 @@ struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    fn new(file: &'a File, path: &'a Path) -> Result<Self> {
+    pub(super) fn new(file: &'a File, path: &'a Path) -> Result<Self> {
         let mut reader = BufReader::with_capacity(CHUNK, file);
         reader.rewind().with_context(|| cannot_read(path))?;
         Ok(Self { path, reader, line: Vec::new(), number: 0, position: 0 })
     }
 
     /// Goes on to the next line, if there is one.
-    fn advance(&mut self) -> Result<bool> {
+    pub(super) fn advance(&mut self) -> Result<bool> {
         self.line.clear();
         let n = self.reader.read_until(b'\n', &mut self.line);
         let n = n.with_context(|| cannot_read(self.path))?;
@@ -174,10 +174,19 @@ impl Forms<'_> {
 }
 
 /// Writes a file anew without the records whose tasks are run again and without those that
-/// repeat another; it takes the place of the old one when it is complete and on the disk.
+/// repeat another.
+pub(super) fn rewrite(file: &File, path: &Path, done: &Done) -> Result<File> {
+    replace(file, path, |new| copy(file, path, new, done))
+}
+
+/// Has a file written anew; it takes the place of the old one when it is complete and on the disk.
 ///
 /// The new one is locked before it is found under its name.
-pub(super) fn rewrite(file: &File, path: &Path, done: &Done) -> Result<File> {
+pub(super) fn replace(
+    file: &File,
+    path: &Path,
+    write: impl FnOnce(&File) -> Result<()>,
+) -> Result<File> {
     // Through symbolic links: it is the file that is replaced.
     let path = &fs::canonicalize(path).with_context(|| cannot_read(path))?;
     let mut name = path.as_os_str().to_owned();
@@ -188,7 +197,7 @@ pub(super) fn rewrite(file: &File, path: &Path, done: &Done) -> Result<File> {
     lock::take(&new, &part)?;
     new.set_len(0).with_context(cannot)?;
     new.set_permissions(file.metadata()?.permissions()).with_context(cannot)?;
-    let written = copy(file, path, &new, done).and_then(|()| new.sync_all().with_context(cannot));
+    let written = write(&new).and_then(|()| new.sync_all().with_context(cannot));
     if let Err(error) = written {
         // The old file is still there and whole.
         let _ = fs::remove_file(&part);

@@ -2,6 +2,7 @@
 
 mod durable;
 mod file;
+mod forget;
 mod journal;
 mod jsonl;
 mod lock;
@@ -15,6 +16,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
+pub use forget::forget;
 pub use jsonl::JsonLines;
 pub use stats::StatsFile;
 pub use terminal::{Lines, Terminal};

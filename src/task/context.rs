@@ -7,6 +7,7 @@ use std::sync::mpsc;
 
 use super::{Cancel, Deadline, ErrorClass, TaskError};
 use crate::units;
+use crate::values::Values;
 
 /// What a running task may know of its surroundings.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +22,8 @@ pub struct Context<'a> {
     pub place: Place,
     /// The rank's CPU pool.
     pub cpu: &'a dyn Cpu,
+    /// Where it writes what is too large for its record.
+    pub values: Option<&'a Values>,
     /// Which attempt this is, from 1.
     pub attempt: u32,
     /// [`super::Item::occurrence`].
@@ -64,6 +67,7 @@ impl Context<'_> {
             cancel: Cancel::NEVER,
             place: Place { rank: 0, ranks: 1, resume: false },
             cpu: &NoPool,
+            values: None,
             attempt: 1,
             occurrence: 0,
         }

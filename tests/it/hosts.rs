@@ -24,7 +24,7 @@ pub(crate) struct Hosts {
 
 impl Hosts {
     /// `None`, and a word why, where they cannot be made.
-    fn up() -> Option<Self> {
+    pub(crate) fn up() -> Option<Self> {
         Self::kept_by(SCRIPT)
     }
 

@@ -70,6 +70,8 @@ mod survival;
 mod tidy;
 // What a crawl reads of addresses and pages: properties, and another parser's opinion.
 mod urls;
+// Values in files of the ranks that made them.
+mod values;
 // What all of them use.
 mod util;
 // Archives, as programs of others read them.

@@ -61,6 +61,7 @@ fn each_library_has_its_room() {
         &[
             "control/",
             "discover/",
+            "gather/",
             "inventory.rs",
             "job/",
             "launch/",
@@ -69,6 +70,7 @@ fn each_library_has_its_room() {
             "task/command/",
             "task/items/",
             "task/stream/",
+            "values/",
             "web/",
         ],
     );

@@ -1,120 +1,80 @@
 //! What a command prints: kept up to a limit; what is longer goes to a file where there is a
 //! folder for that, and else is cut.
-//!
-//! **Invariant:** a file belongs to one command at a time, so that what it printed lies there in
-//! one piece.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::io;
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::json;
+use crate::values::{Stored, Values, Writer};
 
 /// Bytes of the end that are remembered where the rest is in a file or cut: for the last line.
 const TAIL: usize = 512;
 
-/// The files of a rank for outputs that are too long for records.
-#[derive(Debug)]
-pub(super) struct Files {
-    folder: PathBuf,
-    /// The stream's name.
-    stream: &'static str,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    free: Vec<Spool>,
-    n_files: u32,
-}
-
-#[derive(Debug)]
-struct Spool {
-    file: File,
-    path: PathBuf,
-    length: u64,
-}
-
-impl Files {
-    /// Files of `stream` in `folder`, made when they are needed.
-    pub(super) fn new(folder: &Path, stream: &'static str) -> Self {
-        Self { folder: folder.to_owned(), stream, state: Mutex::default() }
-    }
-
-    fn take(&self, rank: u32) -> io::Result<Spool> {
-        let mut state = self.state.lock().expect("no holder panics");
-        if let Some(spool) = state.free.pop() {
-            return Ok(spool);
-        }
-        std::fs::create_dir_all(&self.folder)?;
-        loop {
-            let (pid, n) = (std::process::id(), state.n_files);
-            state.n_files += 1;
-            let path = self.folder.join(format!("rank{rank}-pid{pid}-{n}.{}", self.stream));
-            match OpenOptions::new().append(true).create_new(true).open(&path) {
-                Ok(file) => return Ok(Spool { file, path, length: 0 }),
-                // Of an earlier process with this number.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    fn give_back(&self, spool: Spool) {
-        self.state.lock().expect("no holder panics").free.push(spool);
-    }
-}
-
 /// One stream of one command.
 pub(super) struct Capture<'a> {
+    /// The stream's name.
+    name: &'static str,
     limit: usize,
-    files: Option<&'a Files>,
-    rank: u32,
+    /// Where what is longer goes.
+    files: Option<(&'a Values, &'a Path)>,
     kept: Vec<u8>,
     tail: Vec<u8>,
     total: u64,
-    /// The file, and where this output begins.
-    spool: Option<(Spool, u64)>,
+    file: ToFile<'a>,
+}
+
+enum ToFile<'a> {
+    None,
+    Writing(Box<Writer<'a>>),
+    Whole(Stored),
 }
 
 impl<'a> Capture<'a> {
     /// Nothing yet; up to `limit` bytes stay in memory.
-    pub(super) fn new(limit: usize, files: Option<&'a Files>, rank: u32) -> Self {
-        Self { limit, files, rank, kept: Vec::new(), tail: Vec::new(), total: 0, spool: None }
+    pub(super) fn new(
+        name: &'static str,
+        limit: usize,
+        files: Option<(&'a Values, &'a Path)>,
+    ) -> Self {
+        let (kept, tail) = (Vec::new(), Vec::new());
+        Self { name, limit, files, kept, tail, total: 0, file: ToFile::None }
     }
 
     /// Takes what was printed next.
     pub(super) fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.total += bytes.len() as u64;
         let room = self.limit - self.kept.len().min(self.limit);
-        if self.spool.is_none() && bytes.len() <= room {
+        let in_memory = matches!(self.file, ToFile::None);
+        if in_memory && bytes.len() <= room {
             self.kept.extend_from_slice(bytes);
             return Ok(());
         }
         self.tail.extend_from_slice(bytes);
         self.tail.drain(..self.tail.len().saturating_sub(TAIL));
-        let Some(files) = self.files else {
+        let Some((values, folder)) = self.files else {
             self.kept.extend_from_slice(&bytes[..room.min(bytes.len())]);
             return Ok(());
         };
-        if self.spool.is_none() {
-            let spool = files.take(self.rank)?;
-            let start = spool.length;
-            self.spool = Some((spool, start));
-            let kept = std::mem::take(&mut self.kept);
-            self.write(&kept)?;
+        if in_memory {
+            let mut writer = values.begin(folder, self.name)?;
+            writer.write(&std::mem::take(&mut self.kept))?;
+            self.file = ToFile::Writing(Box::new(writer));
         }
-        self.write(bytes)
+        match &mut self.file {
+            ToFile::Writing(writer) => writer.write(bytes),
+            ToFile::None | ToFile::Whole(_) => unreachable!("it was just opened"),
+        }
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let (spool, _) = self.spool.as_mut().expect("it was just opened");
-        spool.file.write_all(bytes)?;
-        spool.length += bytes.len() as u64;
+    /// The command has ended: what went to a file is brought to the disk.
+    pub(super) fn end(&mut self) -> io::Result<()> {
+        self.file = match std::mem::replace(&mut self.file, ToFile::None) {
+            ToFile::Writing(writer) => ToFile::Whole(writer.finish()?),
+            other => other,
+        };
         Ok(())
     }
 
@@ -127,22 +87,15 @@ impl<'a> Capture<'a> {
     }
 
     /// Appends `,"stdout":"…"`, or whatever there is to say in its place.
-    pub(super) fn put(&self, stream: &str, record: &mut Vec<u8>) {
-        let member = |record: &mut Vec<u8>, suffix: &str| {
-            record.extend_from_slice(format!(",\"{stream}{suffix}\":").as_bytes());
-        };
-        let bytes = |record: &mut Vec<u8>| {
-            member(record, "_bytes");
-            json::put_exact(record, self.total);
-        };
-        if let Some((spool, start)) = &self.spool {
-            member(record, "_file");
-            json::put_text(record, &spool.path.to_string_lossy());
-            member(record, "_offset");
-            json::put_exact(record, *start);
-            bytes(record);
+    pub(super) fn put(&self, record: &mut Vec<u8>) {
+        if let ToFile::Whole(stored) = &self.file {
+            record.push(b',');
+            stored.put(self.name, record);
             return;
         }
+        let member = |record: &mut Vec<u8>, suffix: &str| {
+            record.extend_from_slice(format!(",\"{}{suffix}\":", self.name).as_bytes());
+        };
         let is_cut = self.total > self.kept.len() as u64;
         if let Some(text) = text(&self.kept, is_cut) {
             member(record, "");
@@ -152,17 +105,10 @@ impl<'a> Capture<'a> {
             json::put_text(record, &BASE64_STANDARD.encode(&self.kept));
         }
         if is_cut {
-            bytes(record);
+            member(record, "_bytes");
+            json::put_exact(record, self.total);
             member(record, "_cut");
             record.extend_from_slice(b"true");
-        }
-    }
-}
-
-impl Drop for Capture<'_> {
-    fn drop(&mut self) {
-        if let (Some(files), Some((spool, _))) = (self.files, self.spool.take()) {
-            files.give_back(spool);
         }
     }
 }
@@ -184,7 +130,7 @@ mod tests {
 
     fn put(capture: &Capture<'_>) -> serde_json::Value {
         let mut record = b"{\"x\":0".to_vec();
-        capture.put("out", &mut record);
+        capture.put(&mut record);
         record.push(b'}');
         let mut value: serde_json::Value = serde_json::from_slice(&record).unwrap();
         value.as_object_mut().unwrap().remove("x");
@@ -193,7 +139,7 @@ mod tests {
 
     #[track_caller]
     fn check(limit: usize, parts: &[&[u8]], expected: &serde_json::Value, last: Option<&str>) {
-        let mut capture = Capture::new(limit, None, 0);
+        let mut capture = Capture::new("out", limit, None);
         for part in parts {
             capture.take(part).unwrap();
         }
@@ -215,26 +161,22 @@ mod tests {
     }
 
     #[test]
-    fn long_outputs_share_a_file_one_after_the_other() {
+    fn long_output_goes_to_a_file_and_what_has_no_end_nowhere() {
         let folder = std::env::temp_dir().join(format!("rp-capture-{}", std::process::id()));
-        let files = Files::new(&folder.join("sub"), "out");
-        let mut first = Capture::new(3, Some(&files), 2);
-        first.take(b"ab").unwrap();
-        first.take(b"cd").unwrap();
-        let value = put(&first);
-        drop(first);
-        let mut second = Capture::new(3, Some(&files), 2);
-        let mut third = Capture::new(3, Some(&files), 2);
-        second.take(b"12345").unwrap();
-        third.take(b"xyz!").unwrap();
-        second.take(b"6").unwrap();
+        let values = Values::new(None, "h", 2);
+        let files = Some((&values, folder.as_path()));
+        let mut capture = Capture::new("out", 3, files);
+        for part in ["ab", "cd", "ef"] {
+            capture.take(part.as_bytes()).unwrap();
+        }
+        capture.end().unwrap();
+        let value = put(&capture);
         let path = value["out_file"].as_str().unwrap();
-        assert_eq!((&value["out_offset"], &value["out_bytes"]), (&0.into(), &4.into()));
-        let value = put(&second);
-        assert_eq!(value["out_file"], path);
-        assert_eq!((&value["out_offset"], &value["out_bytes"]), (&4.into(), &6.into()));
-        assert_ne!(put(&third)["out_file"], path);
-        assert_eq!(std::fs::read(path).unwrap(), b"abcd123456");
-        std::fs::remove_dir_all(folder).unwrap();
+        assert_eq!((&value["out_offset"], &value["out_bytes"]), (&0.into(), &6.into()));
+        let mut killed = Capture::new("out", 3, files);
+        killed.take(b"12345").unwrap();
+        drop(killed);
+        assert_eq!(std::fs::read(path).unwrap(), b"abcdef");
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -31,7 +31,7 @@ use super::{
     Context, Done, ErrorClass, Input, Kind, Plan, PlanContext, Pool, TaskError, Work, id, id_digits,
 };
 use crate::json;
-use capture::{Capture, Files};
+use capture::Capture;
 use options::{Options, Run, Templates};
 use process::{Ended, How, Limits, Start, Stdin};
 use template::Values;
@@ -121,7 +121,6 @@ struct Commands {
     /// The members of the input before its arguments.
     head: String,
     max_output: usize,
-    files: Option<[Files; 2]>,
     env: OnceLock<Vec<(OsString, OsString)>>,
     /// Where the program is, if it is the same for all.
     program: OnceLock<Option<PathBuf>>,
@@ -134,12 +133,10 @@ impl Commands {
             Run::Line(line) => serde_json::to_string(line)?,
             Run::Words(words) => serde_json::to_string(words)?,
         };
-        let files = |folder: &PathBuf| ["stdout", "stderr"].map(|name| Files::new(folder, name));
         Ok(Self {
             templates: Templates::new(&options)?,
             head: format!("{{\"{key}\":{command},\"args\":["),
             max_output: usize::try_from(options.max_output).unwrap_or(usize::MAX),
-            files: options.outputs.as_ref().map(files),
             env: OnceLock::new(),
             program: OnceLock::new(),
             options,
@@ -295,11 +292,12 @@ impl Work for Commands {
         context: &Context<'_>,
         record: &mut Vec<u8>,
     ) -> Result<Done, TaskError> {
-        let capture = |idx: usize| {
-            let files = self.files.as_ref().map(|files| &files[idx]);
-            Capture::new(self.max_output, files, context.place.rank)
-        };
-        let mut captures = [capture(0), capture(1)];
+        let files = context.values.and_then(|values| {
+            let own = self.options.outputs.as_deref();
+            Some((values, own.or_else(|| values.folder())?))
+        });
+        let mut captures =
+            ["stdout", "stderr"].map(|name| Capture::new(name, self.max_output, files));
         let ended = self.process(input, context, &mut captures)?;
         let is_ok = matches!(ended.how, How::Exit(code) if self.is_ok(code));
         let error = if ended.was_told {
@@ -348,8 +346,8 @@ fn put_ended(ended: &Ended, captures: &[Capture<'_>; 2], record: &mut Vec<u8>) {
         How::Signal(signal) => format!("\"signal\":{signal}"),
     };
     record.extend_from_slice(how.as_bytes());
-    captures[0].put("stdout", record);
-    captures[1].put("stderr", record);
+    captures[0].put(record);
+    captures[1].put(record);
     record.extend_from_slice(b",\"seconds_cpu\":");
     json::put_fixed(record, ended.cpu.as_micros(), 6);
 }

@@ -110,7 +110,7 @@ pub(super) fn run(
     let read = held.and_then(|hold| running.wait(captures).map(|()| hold));
     // What it leaves running would be nobody's. It is not reaped yet, so its number is its own.
     let _ = kill_process_group(group, Signal::KILL);
-    let read = read.map(drop);
+    let read = read.and_then(|_| captures.iter_mut().try_for_each(Capture::end));
     let ended = child.wait4().map_err(|error| failed(format!("cannot wait for it: {error}")))?;
     read.map_err(|error| failed(format!("cannot keep what it prints: {error}")))?;
     let how = match (ended.status.code(), ended.status.signal()) {

@@ -31,6 +31,10 @@ fn result(output: &Json) -> String {
     if let Some(value) = output["value"].as_str() {
         return term(value, value, value.len());
     }
+    if let Some(path) = output["value_file"].as_str() {
+        let n_digits = output["digits"].as_u64().unwrap_or_default();
+        return format!("a term of {} digits, in {path}", thousands(n_digits));
+    }
     if let (Some(first), Some(last)) = (output["first"].as_str(), output["last"].as_str()) {
         let n_digits = output["digits"].as_u64().unwrap_or_default();
         return term(first, last, usize::try_from(n_digits).unwrap_or(usize::MAX));

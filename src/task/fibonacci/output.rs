@@ -1,18 +1,26 @@
 //! A term as the JSON object in its record.
 
+use std::path::Path;
+
 use rug::Integer;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{Value, decimal};
 use crate::json;
-use crate::task::{Context, TaskError, id_digits};
+use crate::task::{Context, ErrorClass, TaskError, id_digits};
+use crate::values::{LARGEST_IN_RECORD, Values};
 
 /// Digits that a summary shows at either end.
 const SHOWN_DIGITS: usize = 20;
 
 /// How much of a term an output shows; nothing of a remainder.
 pub(super) fn form(output: &serde_json::Value) -> Option<Value> {
-    let forms = [("value", Value::Full), ("digest", Value::Summary), ("bits", Value::None)];
+    let forms = [
+        ("value", Value::Full),
+        ("value_file", Value::Full),
+        ("digest", Value::Summary),
+        ("bits", Value::None),
+    ];
     forms.into_iter().find(|(key, _)| output.get(key).is_some()).map(|(_, form)| form)
 }
 
@@ -52,7 +60,11 @@ pub(super) fn large(
     }
     let text = digits(term, context)?;
     if value == Value::Full {
-        full(record, &text);
+        let folder = context.values.and_then(|values| Some((values, values.folder()?)));
+        match folder.filter(|_| text.len() > LARGEST_IN_RECORD) {
+            Some((values, folder)) => in_file(record, &text, values, folder)?,
+            None => full(record, &text),
+        }
     } else {
         summary(record, &text);
     }
@@ -77,6 +89,30 @@ fn full(record: &mut Vec<u8>, text: &str) {
     record.extend_from_slice(b"\",\"digits\":");
     json::put_number(record, text.len() as u64);
     record.push(b'}');
+}
+
+/// `{"value_file":"…","value_offset":0,"value_bytes":208988,"value_digest":"xxh3:…",
+/// "digits":208988}`.
+fn in_file(
+    record: &mut Vec<u8>,
+    text: &str,
+    values: &Values,
+    folder: &Path,
+) -> Result<(), TaskError> {
+    let store = || {
+        let mut writer = values.begin(folder, "value")?;
+        writer.write(text.as_bytes())?;
+        writer.finish()
+    };
+    let stored = store().map_err(|error: std::io::Error| {
+        TaskError::new(ErrorClass::Failed, format!("cannot write its value: {error}"))
+    })?;
+    record.push(b'{');
+    stored.put("value", record);
+    record.extend_from_slice(b",\"digits\":");
+    json::put_number(record, text.len() as u64);
+    record.push(b'}');
+    Ok(())
 }
 
 /// `{"digits":2,"first":"55","last":"55","digest":"xxh3:…"}`: the digest is XXH3-128 of all
