@@ -25,6 +25,34 @@ fn any_number_of_ranks_gathers_what_one_process_does() {
 }
 
 #[test]
+fn sixty_four_ranks_start_run_and_leave_nothing_behind() {
+    let job = "[[task]]\nkind = 'probe'\naction = 'sleep'\ntime = '5ms'\nn = '1..=2000'\n";
+    let mut running = mpirun(64).job(job).args(["--stats", "stats.json"]).start();
+    let mut ranks = Vec::new();
+    running.poll("records", |running| {
+        ranks = ranks_of(running);
+        running.dir.path().join("job.results.jsonl").metadata().is_ok_and(|file| file.len() > 0)
+    });
+    let (ran, dir) = running.wait();
+    ran.code(0).says("64 ranks");
+    let records = gathered(&dir.records("job.results.jsonl"));
+    assert_eq!(records.len(), 2000);
+    let stats: Value = serde_json::from_str(&dir.read("stats.json")).unwrap();
+    let ledgers = stats["ranks"].as_array().unwrap();
+    assert_eq!((ledgers.len(), &stats["dead_ranks"]), (64, &0.into()));
+    let idle = ledgers.iter().filter(|rank| rank["tasks"] == 0).count();
+    assert_eq!(idle, 0, "every rank has had tasks");
+    assert_eq!(ranks.len(), 64);
+    for rank in ranks {
+        let program = fs::read_link(format!("/proc/{rank}/exe"));
+        assert!(
+            !program.is_ok_and(|path| path.ends_with("rankpool")),
+            "rank {rank} is still there"
+        );
+    }
+}
+
+#[test]
 fn a_process_without_a_launcher_is_a_world_of_one() {
     let (ran, dir) = rankpool().job(MIXED).run();
     ran.code(1).says("results: job.results.jsonl");

@@ -1,5 +1,6 @@
 //! The batch scripts in jobs/, under a real Slurm on three hosts (`scripts/slurm`).
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -45,12 +46,12 @@ impl Slurm {
     }
 }
 
-/// Waits until a farm is well on its way.
+/// Waits until a job is well on its way.
 #[track_caller]
-fn wait_for_records(folder: &Dir) {
+fn wait_for_records(folder: &Dir, name: &str, n: usize) {
     poll("records", || {
-        let text = fs::read_to_string(folder.path().join("farm.results.jsonl"));
-        text.unwrap_or_default().lines().count() < 20
+        let text = fs::read_to_string(folder.path().join(format!("{name}.results.jsonl")));
+        text.unwrap_or_default().lines().count() < n
     });
 }
 
@@ -83,6 +84,7 @@ fn batch_jobs_do_what_they_would_do_here() {
     assert!(said.contains("2 ranks, 4 threads, 2 hosts"), "{said}");
     assert!(log(&folder, "by-mpirun").contains("/mpirun"));
     goes_on(&slurm);
+    crawls(&slurm);
     ends_when_cancelled(&slurm);
     mistakes_are_named(&slurm);
 }
@@ -102,7 +104,7 @@ fn goes_on(slurm: &Slurm) {
     let begin = || {
         let folder = slurm.folder(WORK);
         let job = slurm.submit(&folder, "", FARM);
-        wait_for_records(&folder);
+        wait_for_records(&folder, "farm", 20);
         (folder, job)
     };
     let end = |(folder, job): (Dir, String), what: &str| {
@@ -126,10 +128,36 @@ fn goes_on(slurm: &Slurm) {
     end(preempted, "preempted");
 }
 
+/// Pages of a server on the node that the job runs on, requeued in the middle.
+fn crawls(slurm: &Slurm) {
+    const N_PAGES: usize = 30;
+    let crawl = "[[task]]\nkind = 'crawl'\nseeds = 'http://127.0.0.1:8000/0.html'\n\
+                 delay = '100ms'\nanonymous = true\nallow_private = true\n";
+    let folder = slurm.folder(crawl);
+    for page in 0..N_PAGES {
+        let links = [1, 2].map(|by| format!("<a href='{}.html'>x</a>", (page + by) % N_PAGES));
+        folder.write(&format!("{page}.html"), &links.concat());
+    }
+    let serve = "python3 -m http.server --bind 127.0.0.1 8000 >/dev/null 2>&1 </dev/null &\n\
+                 until (: <>/dev/tcp/127.0.0.1/8000) 2>/dev/null; do :; done\n";
+    let serve = folder.write("serve", serve);
+    slurm.run(folder.path(), &format!("setsid bash {}", serve.display()));
+    let job = slurm.submit(&folder, "--nodelist=h1 ", &format!("{ROOT}/jobs/crawl.sbatch"));
+    wait_for_records(&folder, "crawl", 5);
+    slurm.run(folder.path(), &format!("scontrol requeue {job}"));
+    slurm.wait(&job);
+    let log = log(&folder, "crawl");
+    assert!(log.contains("going on with crawl.results.jsonl"), "{log}");
+    let mut pages: Vec<_> = folder.records("crawl.results.jsonl");
+    pages.retain(|record| record["status"] == "ok");
+    let found: BTreeSet<_> = pages.iter().map(|page| page["input"]["url"].to_string()).collect();
+    assert_eq!((found.len(), pages.len()), (N_PAGES, N_PAGES), "{log}");
+}
+
 fn ends_when_cancelled(slurm: &Slurm) {
     let folder = slurm.folder(WORK);
     let job = slurm.submit(&folder, "", FARM);
-    wait_for_records(&folder);
+    wait_for_records(&folder, "farm", 20);
     slurm.run(folder.path(), &format!("scancel {job}"));
     slurm.wait(&job);
     for host in ["h1", "h2", "h3"] {
