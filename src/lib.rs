@@ -41,7 +41,8 @@
 //! the longest first; it goes out in a chunk ([`message::encode_chunk`]) that the schedule sized;
 //! [`executor`] runs it with its kind's [`task::Work`] and writes its record; the record comes
 //! back in [`message::Outcomes`]; [`root::Root::on_outcomes`] counts it once; [`sink::Results`]
-//! writes it.
+//! writes it. Numbers of a range go this way in rows: one [`message::Span`] out and, where nobody
+//! wants their records, one [`message::Row`] back.
 //!
 //! # A new kind of work
 //!

@@ -34,9 +34,9 @@ pub enum Schedule {
 }
 
 /// Tasks in the largest chunk: bounds a message, and what one rank can hold of a lazy source.
-pub const LARGEST_CHUNK: u32 = 4096;
+pub const LARGEST_CHUNK: u32 = 16_384;
 /// Tasks that a rank may hold, however small they are.
-pub const LARGEST_HOLD: u32 = 65_536;
+pub const LARGEST_HOLD: u32 = 262_144;
 /// What a chunk of `auto` is worth, in seconds of all of the rank's threads.
 const CHUNK_SECONDS: f64 = 0.02;
 /// What a rank holds so that a round trip to rank 0 never leaves it without work.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::ledger::{Clock, Seat};
-use super::{Config, Shared, Table, now, panics};
+use super::{Shared, Table, now, panics};
 use crate::json;
-use crate::message::{ChunkId, OutcomesBuilder, Status, Task};
+use crate::message::{ChunkId, OutcomesBuilder, Status, Task, Times};
 use crate::task::{self, Cancel, Context, Deadline, Done, ErrorClass, TaskError};
 
 /// Outcomes leave when they are so old, so that they are written as they arrive …
@@ -15,11 +15,27 @@ const OLDEST: Duration = Duration::from_millis(5);
 /// … or so large.
 const LARGEST: usize = 64 << 10;
 
+/// Tasks of a row that take less than this are timed together …
+const SHORT_NANOS: u64 = 1000;
+/// … so many of them.
+const TIMED_TOGETHER: u32 = 16;
+
+/// Tasks in a row that have run since the clock was read.
+struct Group {
+    first: u32,
+    n: u32,
+    /// How many there may be.
+    most: u32,
+}
+
 /// Outcomes of one chunk, gathered on one thread.
 pub(super) struct Batch<'a> {
     shared: &'a Arc<Shared>,
     chunk: ChunkId,
     outcomes: OutcomesBuilder,
+    /// What the last task gave that nobody wants; kept for its allocation.
+    output: Vec<u8>,
+    group: Group,
     clock: &'a Clock,
     thread: usize,
     /// When the first of the outcomes was begun.
@@ -35,6 +51,8 @@ impl<'a> Batch<'a> {
             shared,
             chunk,
             outcomes: OutcomesBuilder::new(chunk),
+            output: Vec::new(),
+            group: Group { first: 0, n: 0, most: 1 },
             clock: &seat.clock,
             thread: seat.thread,
             opened: now,
@@ -42,66 +60,114 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Runs one task and adds its outcome.
-    pub(super) fn run(&mut self, index: u32, task: &Task, table: &Table, cancel: Cancel<'_>) {
+    /// Runs one task and adds its outcome. `more`: another task of the same row may follow.
+    pub(super) fn run(
+        &mut self,
+        index: u32,
+        task: &Task,
+        table: &Table,
+        cancel: Cancel<'_>,
+        more: bool,
+    ) {
+        if self.shared.config.records {
+            self.run_recorded(index, task, table, cancel);
+        } else {
+            self.run_plain(index, task, table, cancel, more);
+        }
+        let is_old = self.now - self.opened >= OLDEST || self.outcomes.size() >= LARGEST;
+        if is_old && self.group.n == 0 {
+            self.flush();
+        }
+    }
+
+    /// Runs a task whose output somebody wants.
+    fn run_recorded(&mut self, index: u32, task: &Task, table: &Table, cancel: Cancel<'_>) {
         let record = self.outcomes.begin();
         let opened = Opened::open(record, task, table);
         record.extend_from_slice(b",\"status\":\"ok\",\"output\":");
         let started = now();
         self.clock.begin(started - self.now, started);
-        let own = task.limit.map(|nanos| Duration::from_nanos(nanos.get()));
-        let limit = own.or(table.limit);
-        let deadline = limit.map(|limit| Deadline::new(started, limit));
-        let Config { memory, place, .. } = self.shared.config;
-        let values = Some(&self.shared.values);
-        let context = Context {
-            memory,
-            deadline,
-            cancel,
-            place,
-            cpu: self.shared,
-            values,
-            attempt: task.earlier_attempts + 1,
-            occurrence: task.occurrence,
-        };
-        let result = if cancel.is_asked() {
-            Err(TaskError::cancelled())
-        } else {
-            run_caught(table, task, &context, record)
-        };
-        let ended = now();
-        self.clock.end(ended - started);
+        let result = run_caught(self.shared, started, task, table, cancel, record);
+        let (ended, nanos) = self.clock.stop(started);
         self.now = ended;
         let (status, done) = match result {
             Ok(done) => (Status::Ok, done),
             Err(error) => {
                 record.truncate(opened.input_end);
                 put_error(record, &error);
-                (
-                    Status::Failed(error.class),
-                    Done { again: error.again, report: error.message.into_bytes() },
-                )
+                failed(error)
             }
         };
-        if status == Status::Ok && !self.shared.config.records {
-            let start = self.outcomes.record_start();
-            self.outcomes.record().truncate(start);
-        } else {
-            opened.put_id(record, task, table);
-            self.close_record(task, started, ended);
-        }
-        let nanos = u64::try_from((ended - started).as_nanos()).unwrap_or(u64::MAX);
+        opened.put_id(record, task, table);
+        let ran = Ran { thread: self.thread, started, nanos };
+        ran.close_record(self.shared, record, task);
         self.outcomes.end(index, status, nanos, &done);
-        if ended - self.opened >= OLDEST || self.outcomes.size() >= LARGEST {
-            self.flush();
+    }
+
+    /// Runs a task of which only a failure gets a record. With nothing to do between two such
+    /// tasks, one begins when the other ends, and the short ones of a row are timed together:
+    /// reading the clock takes longer than many of them.
+    fn run_plain(
+        &mut self,
+        index: u32,
+        task: &Task,
+        table: &Table,
+        cancel: Cancel<'_>,
+        more: bool,
+    ) {
+        if self.group.n > 0 && self.group.first + self.group.n != index {
+            self.close_group();
+        }
+        if self.group.n == 0 {
+            self.group.first = index;
+            self.clock.begin(Duration::ZERO, self.now);
+        }
+        self.output.clear();
+        let started = self.now;
+        let result = run_caught(self.shared, started, task, table, cancel, &mut self.output);
+        match result {
+            Ok(Done { again: None, report }) if report.is_empty() => {
+                self.group.n += 1;
+                let has_limit = task.limit.is_some() || table.limit.is_some();
+                if !more || has_limit || self.group.n >= self.group.most {
+                    self.close_group();
+                }
+            }
+            Ok(done) => {
+                let nanos = self.close_group_with(1);
+                self.outcomes.begin();
+                self.outcomes.end(index, Status::Ok, nanos, &done);
+            }
+            Err(error) => {
+                let nanos = self.close_group_with(1);
+                let ran = Ran { thread: self.thread, started, nanos };
+                ran.write_failure(self.shared, self.outcomes.begin(), task, &error);
+                let (status, done) = failed(error);
+                self.outcomes.end(index, status, nanos, &done);
+            }
         }
     }
 
-    /// Who ran the task and when: what follows the output.
-    fn close_record(&mut self, task: &Task, started: Instant, ended: Instant) {
-        let ran = Ran { thread: self.thread, started, nanos: (ended - started).as_nanos() };
-        ran.close_record(self.shared, self.outcomes.record(), task);
+    /// Times the tasks that have run since the clock was read.
+    fn close_group(&mut self) {
+        if self.group.n > 0 {
+            self.close_group_with(0);
+        }
     }
+
+    /// The same where `n_more` tasks have run that are told of by themselves; the time of each.
+    fn close_group_with(&mut self, n_more: u32) -> u64 {
+        let (ended, nanos) = self.clock.stop(self.now);
+        let n = self.group.n;
+        let each = nanos / u64::from(n + n_more);
+        if n > 0 {
+            self.outcomes.add_plain(self.group.first, Times { n, nanos: each });
+        }
+        let most = if each < SHORT_NANOS { TIMED_TOGETHER } else { 1 };
+        (self.group, self.now) = (Group { first: 0, n: 0, most }, ended);
+        each
+    }
+
     fn flush(&mut self) {
         let full = std::mem::replace(&mut self.outcomes, OutcomesBuilder::new(self.chunk));
         self.opened = self.now;
@@ -111,6 +177,7 @@ impl<'a> Batch<'a> {
 
     /// Sends what is left.
     pub(super) fn send(mut self) {
+        self.close_group();
         if !self.outcomes.is_empty() {
             self.flush();
         }
@@ -119,14 +186,30 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// Where and when a task ran.
+/// What a task's failure says to rank 0 beside its record.
+fn failed(error: TaskError) -> (Status, Done) {
+    let TaskError { class, message, again, .. } = error;
+    (Status::Failed(class), Done { again, report: message.into_bytes() })
+}
+
+/// Which thread ran a task, and when.
 struct Ran {
     thread: usize,
     started: Instant,
-    nanos: u128,
+    nanos: u64,
 }
 
 impl Ran {
+    /// Writes the whole record of a task that failed.
+    fn write_failure(&self, shared: &Shared, record: &mut Vec<u8>, task: &Task, error: &TaskError) {
+        let table = shared.table(task);
+        let opened = Opened::open(record, task, table);
+        put_error(record, error);
+        opened.put_id(record, task, table);
+        self.close_record(shared, record, task);
+    }
+
+    /// Writes what follows the output.
     fn close_record(&self, shared: &Shared, record: &mut Vec<u8>, task: &Task) {
         let Shared { config, pid, started: (instant, system), .. } = shared;
         let start = (*system + (self.started - *instant)).duration_since(std::time::UNIX_EPOCH);
@@ -144,30 +227,42 @@ impl Ran {
         record.extend_from_slice(b",\"start\":");
         json::put_fixed(record, micros, 6);
         record.extend_from_slice(b",\"seconds\":");
-        json::put_fixed(record, self.nanos, 9);
+        json::put_fixed(record, self.nanos.into(), 9);
         record.extend_from_slice(b"}\n");
     }
 }
 
 /// The record of a task that fails without having run here.
 pub(super) fn failure(shared: &Shared, task: &Task, error: &TaskError) -> Vec<u8> {
-    let table = &shared.tables[usize::from(task.table)];
     let mut record = Vec::new();
-    let opened = Opened::open(&mut record, task, table);
-    put_error(&mut record, error);
-    opened.put_id(&mut record, task, table);
-    let ran = Ran { thread: 0, started: now(), nanos: 0 };
-    ran.close_record(shared, &mut record, task);
+    Ran { thread: 0, started: now(), nanos: 0 }.write_failure(shared, &mut record, task, error);
     record
 }
 
+/// Runs a task that begins now and appends its output.
 fn run_caught(
-    table: &Table,
+    shared: &Arc<Shared>,
+    started: Instant,
     task: &Task,
-    context: &Context<'_>,
-    record: &mut Vec<u8>,
+    table: &Table,
+    cancel: Cancel<'_>,
+    output: &mut Vec<u8>,
 ) -> Result<Done, TaskError> {
-    let run = AssertUnwindSafe(|| table.work.run(&task.input, context, record));
+    if cancel.is_asked() {
+        return Err(TaskError::cancelled());
+    }
+    let own = task.limit.map(|nanos| Duration::from_nanos(nanos.get()));
+    let context = Context {
+        memory: shared.config.memory,
+        deadline: own.or(table.limit).map(|limit| Deadline::new(started, limit)),
+        cancel,
+        place: shared.config.place,
+        cpu: shared,
+        values: Some(&shared.values),
+        attempt: task.earlier_attempts + 1,
+        occurrence: task.occurrence,
+    };
+    let run = AssertUnwindSafe(|| table.work.run(&task.input, &context, output));
     catch_unwind(run).unwrap_or_else(|panic| {
         Err(TaskError::new(ErrorClass::Panic, panics::message(panic.as_ref())))
     })

@@ -63,10 +63,13 @@ impl Clock {
         self.running_since.store(self.at(now).max(1), Relaxed);
     }
 
-    /// The running task ends after `taken`.
-    pub(super) fn end(&self, taken: Duration) {
+    /// What has run since `started` ends; when, and after how many nanoseconds.
+    pub(super) fn stop(&self, started: Instant) -> (Instant, u64) {
+        let ended = now();
+        let taken = ended - started;
         add(&self.compute, taken);
         self.running_since.store(0, Relaxed);
+        (ended, nanos(taken))
     }
 
     /// Does a step of a task that waits elsewhere. Where it runs within a task of this thread,
@@ -78,7 +81,7 @@ impl Clock {
         let began = now();
         self.begin(Duration::ZERO, began);
         step();
-        self.end(now() - began);
+        self.stop(began);
     }
 
     pub(super) fn overhead(&self, taken: Duration) {

@@ -28,7 +28,7 @@ use rustc_hash::FxHashMap;
 
 pub use ledger::Ledger;
 
-use crate::message::{self, ChunkId, Task};
+use crate::message::{self, ChunkId, Span, Task};
 use crate::task::{self, Cancel, Cpu, Input, Place, Pool, TaskError, Work};
 use crate::values::{self, Values};
 use admission::{Admission, Need, Room};
@@ -154,15 +154,14 @@ impl Executor {
 
     /// Runs the tasks of an encoded chunk when threads are free, in the order of chunks.
     pub fn start(&self, chunk: &[u8]) -> Result<()> {
-        let (id, tasks) = message::decode_chunk(chunk)?;
-        let Some(first) = tasks.first() else { return Ok(()) };
+        let (id, spans) = message::decode_chunk(chunk)?;
+        let Some(Span { first, .. }) = spans.first() else { return Ok(()) };
         let table = self.shared.tables.get(usize::from(first.table));
         let pool = table.context("chunk of an unknown table")?.pool;
         let lane = self.shared.lane(pool);
         let n_threads = lane.threads() as usize;
         ensure!(n_threads > 0, "chunk for an I/O pool that is not there");
-        let n_runners = n_threads.min(tasks.len());
-        let chunk = Arc::new(Chunk::new(id, tasks, n_runners));
+        let chunk = Arc::new(Chunk::new(id, spans, n_threads));
         self.shared.remember(&chunk);
         lane.add(Job::Chunk(chunk), &self.shared);
         Ok(())
@@ -190,7 +189,7 @@ impl Executor {
         let chunks = self.shared.chunks.lock().expect("no holder panics");
         let Some(chunk) = chunks.get(&chunk).and_then(Weak::upgrade) else { return };
         for idx in indices {
-            chunk.cancels.ask(idx, chunk.tasks.len());
+            chunk.cancels.ask(idx, chunk.len());
         }
     }
 
@@ -316,7 +315,7 @@ fn run(job: Job, lane: &Lane, runner: &Runner, shared: &Arc<Shared>) {
 /// Gives room back, and starts those that have waited for it.
 fn leave(room: Room, shared: &Arc<Shared>) {
     shared.admission.leave(room, |room, aside| {
-        let table = shared.table(&aside.chunk.tasks[aside.idx]);
+        let table = shared.table(&aside.chunk.place(aside.idx).0.first);
         shared.lane(table.pool).add(Job::Aside(aside, room), shared);
     });
 }
@@ -324,9 +323,9 @@ fn leave(room: Room, shared: &Arc<Shared>) {
 /// Runs one task that has waited for room.
 fn run_aside(aside: &Aside, room: Room, runner: &Runner, shared: &Arc<Shared>) {
     let mut batch = Batch::new(aside.chunk.id, shared, &runner.seat);
-    let task = &aside.chunk.tasks[aside.idx];
+    let task = &*aside.chunk.task(aside.idx);
     let cancel = Cancel::new(&aside.chunk.cancels, aside.idx);
-    batch.run(index(aside.idx), task, shared.table(task), cancel);
+    batch.run(index(aside.idx), task, shared.table(task), cancel, false);
     batch.send();
     leave(room, shared);
 }
@@ -347,6 +346,7 @@ fn run_tasks<'a>(
     shared: &'a Arc<Shared>,
 ) {
     let end = range.end;
+    let mut walk = chunk.walk(range.start);
     for idx in range {
         if shared.is_stopped() {
             return;
@@ -355,12 +355,14 @@ fn run_tasks<'a>(
             lane.add(Job::Part(Arc::clone(chunk), idx..end), shared);
             return;
         }
-        let task = &chunk.tasks[idx];
+        walk.step();
+        let task = walk.task();
         let table = shared.table(task);
         let aside = || Aside { chunk: Arc::clone(chunk), idx };
         let need = shared.need(task, table);
         let Some(room) = shared.admission.enter(need, aside) else { continue };
-        batch.run(index(idx), task, table, Cancel::new(&chunk.cancels, idx));
+        let more = walk.is_followed() && idx + 1 < end;
+        batch.run(index(idx), walk.task(), table, Cancel::new(&chunk.cancels, idx), more);
         leave(room, shared);
     }
 }

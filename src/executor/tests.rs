@@ -4,18 +4,23 @@ use std::num::NonZeroU64;
 use std::path::Path;
 
 use super::*;
-use crate::message::{Outcomes, Status, encode_chunk};
+use crate::message::{Outcomes, Span, Status, Told, encode_chunk};
 use crate::task::items::SeenByContent;
 use crate::task::{ErrorClass, Input, PlanContext};
 
-#[allow(clippy::disallowed_methods, reason = "an executor counts from its start")]
 fn executor(table: Table) -> Executor {
+    executor_that(true, table)
+}
+
+/// One that makes `records` of tasks that succeed, or none.
+#[allow(clippy::disallowed_methods, reason = "an executor counts from its start")]
+fn executor_that(records: bool, table: Table) -> Executor {
     let config = Config {
         place: Place { rank: 0, ranks: 1, resume: false },
         host: "h1".to_owned(),
         threads: 2,
         io_threads: 0,
-        records: true,
+        records,
         values: None,
         memory: 1 << 20,
     };
@@ -45,14 +50,15 @@ fn run(executor: &Executor, limits: &[Option<Duration>]) -> Vec<(Status, Option<
         limit: limit.map(nanos),
         input: Input::Number(idx as u64),
     };
-    let tasks: Vec<Task> = limits.iter().enumerate().map(task).collect();
+    let tasks: Vec<Span> = limits.iter().enumerate().map(task).map(Span::from).collect();
     executor.start(&encode_chunk(7, tasks.iter())).unwrap();
     let mut ended = vec![None; tasks.len()];
     while ended.contains(&None) {
         let payload = executor.outcomes().recv_timeout(Duration::from_secs(100)).unwrap();
         let mut outcomes = Outcomes::decode(&payload).unwrap();
         assert_eq!(outcomes.chunk, 7);
-        while let Some(outcome) = outcomes.take().unwrap() {
+        while let Some(told) = outcomes.take().unwrap() {
+            let Told::One(outcome) = told else { panic!("it has a record") };
             let ended = &mut ended[outcome.index as usize];
             assert_eq!(ended.replace((outcome.status, outcome.again)), None, "once a task");
         }
@@ -93,9 +99,8 @@ fn many_tasks_that_fill_the_memory_all_run() {
 fn start_sleeps(n: usize, time: &str) -> Executor {
     let table = probe(&format!("action = \"sleep\"\ntime = \"{time}\"\npool = \"cpu\""), None);
     let executor = executor(table);
-    let tasks: Vec<Task> =
-        (0..n as u64).map(|n| Task { input: Input::Number(n), ..Task::default() }).collect();
-    executor.start(&encode_chunk(7, tasks.iter())).unwrap();
+    let more = u32::try_from(n).unwrap() - 1;
+    executor.start(&encode_chunk(7, [Span { more, step: 1, ..Span::default() }].iter())).unwrap();
     executor
 }
 
@@ -109,12 +114,38 @@ fn threads_of(executor: &Executor, n: usize) -> Vec<u64> {
     while threads.len() < n {
         let payload = executor.outcomes().recv_timeout(Duration::from_secs(100)).unwrap();
         let mut outcomes = Outcomes::decode(&payload).unwrap();
-        while let Some(outcome) = outcomes.take().unwrap() {
+        while let Some(told) = outcomes.take().unwrap() {
+            let Told::One(outcome) = told else { panic!("it has a record") };
             let record: serde_json::Value = serde_json::from_slice(outcome.record).unwrap();
             threads.push(record["thread"].as_u64().unwrap());
         }
     }
     threads
+}
+
+#[test]
+fn tasks_without_records_are_told_of_in_rows() {
+    let table = probe("action = \"fail\"\nevery = 100", None);
+    let executor = executor_that(false, table);
+    let (more, first) = (999, Task { input: Input::Number(7), ..Task::default() });
+    executor.start(&encode_chunk(7, [Span { first, more, step: 1 }].iter())).unwrap();
+    let (mut n_ok, mut failed) = (0, Vec::new());
+    while n_ok + failed.len() < 1000 {
+        let payload = executor.outcomes().recv_timeout(Duration::from_secs(100)).unwrap();
+        let mut outcomes = Outcomes::decode(&payload).unwrap();
+        while let Some(told) = outcomes.take().unwrap() {
+            match told {
+                Told::Row(row) => n_ok += row.count as usize,
+                Told::One(outcome) => {
+                    let record: serde_json::Value = serde_json::from_slice(outcome.record).unwrap();
+                    failed.push((outcome.index, record["input"]["n"].as_u64().unwrap()));
+                }
+            }
+        }
+    }
+    failed.sort_unstable();
+    let expected: Vec<_> = (1..=10).map(|n| (n * 100 - 7, u64::from(n) * 100)).collect();
+    assert_eq!((n_ok, failed), (990, expected));
 }
 
 #[test]

@@ -9,6 +9,7 @@
 
 mod codec;
 mod outcome;
+mod span;
 mod task;
 
 use std::fmt;
@@ -16,7 +17,8 @@ use std::fmt;
 use anyhow::{Result, bail};
 
 use codec::Reader;
-pub use outcome::{Outcome, Outcomes, OutcomesBuilder, Status};
+pub use outcome::{Outcome, Outcomes, OutcomesBuilder, Row, Status, Times, Told};
+pub use span::Span;
 pub use task::{History, Task, decode_chunk, encode_chunk};
 
 /// A process of the world, from 0 to its size minus one.

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::ChunkId;
-use super::codec::Reader;
+use super::codec::{Reader, put_varint};
 use crate::task::{Done, ErrorClass};
 
 /// How a task ended.
@@ -34,31 +34,87 @@ pub struct Outcome<'a> {
     pub report: &'a [u8],
 }
 
-/// Builds the outcomes of one chunk: `id u64 LE`, then per outcome a head of 29 bytes
-/// (`index u32 · status u8 · nanos u64 · again u32 · length u64 · report length u32`, all LE,
-/// filled in when the task has ended, so that a record is written once, in place), its record
-/// and its report. `again` is in milliseconds; the largest means that the outcome asks for
-/// nothing.
+/// So many tasks that ran equally long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// How many.
+    pub n: u32,
+    /// How long each ran.
+    pub nanos: u64,
+}
+
+/// Tasks of a chunk that stand in a row and each gave an output that nobody wants to read: only
+/// their times count.
+#[derive(Debug)]
+pub struct Row<'a> {
+    /// The first of them.
+    pub index: u32,
+    /// How many.
+    pub count: u32,
+    times: Reader<'a>,
+    next: Times,
+}
+
+impl Row<'_> {
+    /// Takes the first ones off that ran equally long, `most` at most, of which there is one.
+    pub fn take(&mut self, most: u32) -> Result<Times> {
+        if self.next.n == 0 {
+            self.next = Times { n: self.times.varint_u32()?, nanos: self.times.varint()? };
+            ensure!((1..=self.count).contains(&self.next.n), "a row of outcomes is not one");
+        }
+        let taken = Times { n: self.next.n.min(most), ..self.next };
+        self.next.n -= taken.n;
+        self.index += taken.n;
+        self.count -= taken.n;
+        Ok(taken)
+    }
+}
+
+/// What a message tells of a chunk's tasks.
+#[derive(Debug)]
+pub enum Told<'a> {
+    /// One task's outcome.
+    One(Outcome<'a>),
+    /// Those of tasks in a row.
+    Row(Row<'a>),
+}
+
+/// Builds the outcomes of one chunk: `id u64 LE`, then outcomes and rows of them.
+///
+/// An outcome is a head of 29 bytes (`index u32 · status u8 · nanos u64 · again u32 · length u64
+/// · report length u32`, all LE, filled in when the task has ended, so that a record is written
+/// once, in place), its record and its report. `again` is in milliseconds; the largest means that
+/// the outcome asks for nothing.
+///
+/// A row is a head of 13 bytes (`index u32 · 255 u8 · count u32 · length u32`), then how many
+/// tasks ran how long, in nanoseconds, until all have been told of.
 #[derive(Debug)]
 pub struct OutcomesBuilder {
     payload: Vec<u8>,
     start: usize,
+    /// Tasks of the open row; 0 where none is open.
+    in_row: u32,
+    /// The number in its chunk that the row would go on with.
+    next_in_row: u32,
 }
 
 const OUTCOME_HEAD: usize = 29;
 const NOT_AGAIN: u32 = u32::MAX;
 const CHUNK_HEAD: usize = 8;
+const ROW: u8 = u8::MAX;
+const ROW_HEAD: usize = 13;
 
 impl OutcomesBuilder {
     /// No outcomes yet.
     pub fn new(chunk: ChunkId) -> Self {
         let mut payload = Vec::with_capacity(1024);
         payload.extend_from_slice(&chunk.to_le_bytes());
-        Self { payload, start: CHUNK_HEAD }
+        Self { payload, start: CHUNK_HEAD, in_row: 0, next_in_row: 0 }
     }
 
     /// Opens the next outcome: its record is what the caller appends.
     pub fn begin(&mut self) -> &mut Vec<u8> {
+        self.close_row();
         self.start = self.payload.len();
         self.payload.extend_from_slice(&[0; OUTCOME_HEAD]);
         &mut self.payload
@@ -69,14 +125,9 @@ impl OutcomesBuilder {
         &mut self.payload
     }
 
-    /// Where the open outcome's record begins in [`Self::record`].
-    pub fn record_start(&self) -> usize {
-        self.start + OUTCOME_HEAD
-    }
-
     /// Closes the open outcome.
     pub fn end(&mut self, index: u32, status: Status, nanos: u64, done: &Done) {
-        let length = (self.payload.len() - self.record_start()) as u64;
+        let length = (self.payload.len() - self.start - OUTCOME_HEAD) as u64;
         let n_report = u32::try_from(done.report.len()).expect("a report is no larger");
         let head = &mut self.payload[self.start..self.start + OUTCOME_HEAD];
         head[..4].copy_from_slice(&index.to_le_bytes());
@@ -91,6 +142,33 @@ impl OutcomesBuilder {
         self.payload.extend_from_slice(&done.report);
     }
 
+    /// Adds the outcomes of tasks from `index` on that gave an output, with neither record nor
+    /// report.
+    pub fn add_plain(&mut self, index: u32, times: Times) {
+        if self.in_row == 0 || self.next_in_row != index {
+            self.close_row();
+            self.start = self.payload.len();
+            self.payload.extend_from_slice(&[0; ROW_HEAD]);
+            self.payload[self.start..self.start + 4].copy_from_slice(&index.to_le_bytes());
+            self.payload[self.start + 4] = ROW;
+        }
+        self.in_row += times.n;
+        self.next_in_row = index + times.n;
+        put_varint(times.n.into(), &mut self.payload);
+        put_varint(times.nanos, &mut self.payload);
+    }
+
+    fn close_row(&mut self) {
+        let count = std::mem::take(&mut self.in_row);
+        if count > 0 {
+            let length = self.payload.len() - self.start - ROW_HEAD;
+            let length = u32::try_from(length).expect("a chunk has fewer tasks");
+            let head = &mut self.payload[self.start + 5..self.start + ROW_HEAD];
+            head[..4].copy_from_slice(&count.to_le_bytes());
+            head[4..].copy_from_slice(&length.to_le_bytes());
+        }
+    }
+
     /// Bytes so far.
     pub fn size(&self) -> usize {
         self.payload.len()
@@ -102,7 +180,8 @@ impl OutcomesBuilder {
     }
 
     /// The payload of a [`super::ToRoot::Outcomes`].
-    pub fn finish(self) -> Vec<u8> {
+    pub fn finish(mut self) -> Vec<u8> {
+        self.close_row();
         self.payload
     }
 }
@@ -122,24 +201,36 @@ impl<'a> Outcomes<'a> {
         Ok(Self { chunk: reader.fixed_u64()?, reader })
     }
 
-    /// The next outcome; `None` at the end.
-    pub fn take(&mut self) -> Result<Option<Outcome<'a>>> {
+    /// The next outcome, or row of them; `None` at the end.
+    pub fn take(&mut self) -> Result<Option<Told<'a>>> {
         if self.reader.0.is_empty() {
             return Ok(None);
         }
-        let index = u32::from_le_bytes(self.reader.array()?);
+        let index = self.fixed_u32()?;
         let status = match self.reader.byte()? {
             0 => Status::Ok,
+            ROW => return self.take_row(index).map(Told::Row).map(Some),
             code => Status::Failed(ErrorClass::from_code(code)?),
         };
         let nanos = self.reader.fixed_u64()?;
-        let again = u32::from_le_bytes(self.reader.array()?);
+        let again = self.fixed_u32()?;
         let again = (again != NOT_AGAIN).then(|| Duration::from_millis(again.into()));
         let length = self.reader.fixed_u64()?;
-        let n_report = u32::from_le_bytes(self.reader.array()?);
+        let n_report = self.fixed_u32()?;
         let record = self.reader.bytes(length)?;
         let report = self.reader.bytes(n_report.into())?;
-        Ok(Some(Outcome { index, status, nanos, again, record, report }))
+        Ok(Some(Told::One(Outcome { index, status, nanos, again, record, report })))
+    }
+
+    fn take_row(&mut self, index: u32) -> Result<Row<'a>> {
+        let (count, length) = (self.fixed_u32()?, self.fixed_u32()?);
+        let times = Reader(self.reader.bytes(length.into())?);
+        ensure!(index.checked_add(count).is_some(), "a row of {count} outcomes is not one");
+        Ok(Row { index, count, times, next: Times::default() })
+    }
+
+    fn fixed_u32(&mut self) -> Result<u32> {
+        Ok(u32::from_le_bytes(self.reader.array()?))
     }
 }
 

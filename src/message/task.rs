@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use super::codec::{Reader, put_varint};
-use super::{ChunkId, Rank};
+use super::{ChunkId, Rank, Span};
 use crate::task::Input;
 
 /// A task on its way: what a worker must know to run it and to write its record.
@@ -80,27 +80,34 @@ const TEXT: u64 = 1;
 const REPEATED: u64 = 2;
 const RETRIED: u64 = 4;
 const LIMITED: u64 = 8;
-const TABLE_SHIFT: u32 = 4;
+const IN_A_ROW: u64 = 16;
+const TABLE_SHIFT: u32 = 5;
 
-/// Encodes a chunk: `id · count · tasks`, a task being `table << 4 | flags`, then what the flags
-/// announce, then its input.
-pub fn encode_chunk<'a>(id: ChunkId, tasks: impl ExactSizeIterator<Item = &'a Task>) -> Vec<u8> {
-    let mut payload = Vec::with_capacity(16 + tasks.len() * 8);
+/// Encodes a chunk: `id · count · spans`, a span being `table << 5 | flags`, then what the flags
+/// announce, then its first task's input.
+pub fn encode_chunk<'a>(id: ChunkId, spans: impl ExactSizeIterator<Item = &'a Span>) -> Vec<u8> {
+    let mut payload = Vec::with_capacity(16 + spans.len() * 8);
     put_varint(id, &mut payload);
-    put_varint(tasks.len() as u64, &mut payload);
-    for task in tasks {
-        put_task(task, &mut payload);
+    put_varint(spans.len() as u64, &mut payload);
+    for span in spans {
+        put_span(span, &mut payload);
     }
     payload
 }
 
-fn put_task(task: &Task, payload: &mut Vec<u8>) {
+fn put_span(span: &Span, payload: &mut Vec<u8>) {
+    let task = &span.first;
     let mut head = u64::from(task.table) << TABLE_SHIFT;
     head |= if matches!(task.input, Input::Text(_)) { TEXT } else { 0 };
     head |= if task.occurrence > 0 { REPEATED } else { 0 };
     head |= if task.earlier_attempts > 0 { RETRIED } else { 0 };
     head |= if task.limit.is_some() { LIMITED } else { 0 };
+    head |= if span.more > 0 { IN_A_ROW } else { 0 };
     put_varint(head, payload);
+    if span.more > 0 {
+        put_varint(u64::from(span.more), payload);
+        put_varint(span.step, payload);
+    }
     if task.occurrence > 0 {
         put_varint(u64::from(task.occurrence), payload);
     }
@@ -120,18 +127,22 @@ fn put_task(task: &Task, payload: &mut Vec<u8>) {
 }
 
 /// A chunk as a worker sees it; tasks have neither place nor cost there.
-pub fn decode_chunk(payload: &[u8]) -> Result<(ChunkId, Vec<Task>)> {
+pub fn decode_chunk(payload: &[u8]) -> Result<(ChunkId, Vec<Span>)> {
     let mut reader = Reader(payload);
     let id = reader.varint()?;
     let count = reader.varint()?;
-    ensure!(count <= payload.len() as u64, "chunk {id} claims {count} tasks");
-    let tasks = (0..count).map(|_| take_task(&mut reader)).collect::<Result<Vec<_>>>()?;
+    ensure!(count <= payload.len() as u64, "chunk {id} claims {count} spans of tasks");
+    let spans = (0..count).map(|_| take_span(&mut reader)).collect::<Result<Vec<_>>>()?;
     ensure!(reader.0.is_empty(), "chunk {id} has {} bytes too many", reader.0.len());
-    Ok((id, tasks))
+    Ok((id, spans))
 }
 
-fn take_task(reader: &mut Reader<'_>) -> Result<Task> {
+fn take_span(reader: &mut Reader<'_>) -> Result<Span> {
     let head = reader.varint()?;
+    let (more, step) = match head & IN_A_ROW {
+        0 => (0, 0),
+        _ => (reader.varint_u32()?, reader.varint()?),
+    };
     let mut count_if = |flag| if head & flag == 0 { Ok(0) } else { reader.varint_u32() };
     let occurrence = count_if(REPEATED)?;
     let earlier_attempts = count_if(RETRIED)?;
@@ -144,5 +155,7 @@ fn take_task(reader: &mut Reader<'_>) -> Result<Task> {
     };
     let table = u16::try_from(head >> TABLE_SHIFT)?;
     let (seq, cost, near, history) = (0, 0.0, 0, None);
-    Ok(Task { seq, table, earlier_attempts, occurrence, cost, near, history, limit, input })
+    let first =
+        Task { seq, table, earlier_attempts, occurrence, cost, near, history, limit, input };
+    Ok(Span { first, more, step })
 }

@@ -1,8 +1,8 @@
 //! What somebody outside asks: nothing is lost, and what is cancelled is told once.
 
-use super::tests::{Given, config, hand_out, hear, outcomes, table};
+use super::tests::{Given, config, decode_tasks, hand_out, hear, outcomes, table};
 use super::*;
-use crate::message::decode_chunk;
+use crate::message::Status;
 use crate::task::{ErrorClass, Input};
 
 fn root(schedule: &str, n: u64) -> Root {
@@ -85,7 +85,7 @@ fn doomed_tasks_are_cancelled_as_they_come() {
             match order {
                 Order::Fail(..) => n_failed += 1,
                 Order::Chunk(rank, payload) => {
-                    let (id, tasks) = decode_chunk(&payload).unwrap();
+                    let (id, tasks) = decode_tasks(&payload);
                     let all: Vec<u32> = (0..u32::try_from(tasks.len()).unwrap()).collect();
                     hear(&mut root, rank, &outcomes(id, &all, Status::Ok));
                 }

@@ -59,7 +59,7 @@ impl Root {
         let Some(task) = self.again.take_suspect(pool) else { return false };
         self.workers[rank.idx()].has_suspect = true;
         let seconds = self.expected_seconds(&task);
-        orders.push(self.send(rank, pool, vec![Out { task, seconds, done: false }]));
+        orders.push(self.send(rank, pool, vec![Out::new(task.into(), seconds)]));
         true
     }
 }

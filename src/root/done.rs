@@ -261,11 +261,11 @@ mod tests {
         while !feed.is_exhausted() {
             turns += 1;
             for &pool in pools {
-                while let Some(Fed { task, .. }) =
-                    feed.next(pool, Duration::from_secs(turns.into())).unwrap()
+                while let Some(Fed { span, .. }) =
+                    feed.next(pool, 1, Duration::from_secs(turns.into())).unwrap()
                 {
-                    assert_eq!(task.seq, numbers.len() as u64);
-                    let Input::Number(n) = task.input else { panic!("numbers were given") };
+                    assert_eq!(span.first.seq, numbers.len() as u64);
+                    let Input::Number(n) = span.first.input else { panic!("numbers were given") };
                     numbers.push(n);
                 }
             }

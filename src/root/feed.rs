@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 
 use super::POOLS;
 use super::done::{Done, Resumed};
-use crate::message::{Rank, Task};
+use crate::message::{Rank, Span, Task};
 use crate::task::{Account, End, Ended, Item, Next, Note, Pool, Source, TaskError, TimeLimit};
 
 /// Tasks that are done are passed over, at most so many a turn of rank 0's loop: it has others
@@ -35,13 +35,13 @@ impl std::fmt::Debug for Table {
     }
 }
 
-/// A task on its way from its source.
+/// Tasks on their way from their source.
 #[derive(Debug)]
 pub(super) struct Fed {
-    /// Where it runs.
+    /// Where they run.
     pub(super) pool: Pool,
-    pub(super) task: Task,
-    /// It has failed already, for this reason.
+    pub(super) span: Span,
+    /// It has failed already, for this reason; such a task stands alone.
     pub(super) error: Option<TaskError>,
 }
 
@@ -98,7 +98,7 @@ impl Feed {
         for pool in POOLS {
             while !self.knows_failed() && self.n_ahead.iter().sum::<u64>() < MOST_AHEAD {
                 self.turn.1 = u32::MAX;
-                let Some(read) = self.pull(pool, Duration::ZERO)? else { break };
+                let Some(read) = self.pull(pool, 1, Duration::ZERO)? else { break };
                 self.n_ahead[self.tables[read.0].pool as usize] += 1;
                 self.ahead[self.queue(pool)].push_back(read);
             }
@@ -119,8 +119,9 @@ impl Feed {
         if self.in_order { 0 } else { pool as usize }
     }
 
-    /// The next task of `pool` (of any pool, where the job's order is kept).
-    pub(super) fn next(&mut self, pool: Pool, now: Duration) -> Result<Option<Fed>> {
+    /// The next task of `pool` (of any pool, where the job's order is kept), and what is in a row
+    /// with it, `most` tasks at most.
+    pub(super) fn next(&mut self, pool: Pool, most: u32, now: Duration) -> Result<Option<Fed>> {
         let (idx, item, error) = if let Some(read) = self.ahead[self.queue(pool)].pop_front() {
             self.n_ahead[self.tables[read.0].pool as usize] -= 1;
             read
@@ -128,10 +129,10 @@ impl Feed {
             if self.turn.0 != now {
                 self.turn = (now, LEFT_OUT_A_TURN);
             }
-            let Some(read) = self.pull(pool, now)? else { return Ok(None) };
+            let Some(read) = self.pull(pool, most, now)? else { return Ok(None) };
             read
         };
-        let task = Task {
+        let first = Task {
             seq: self.next_seq,
             table: u16::try_from(idx).expect("job files are checked for this"),
             earlier_attempts: item.earlier_attempts,
@@ -142,16 +143,18 @@ impl Feed {
             limit: None,
             input: item.input,
         };
-        self.next_seq += 1;
-        Ok(Some(Fed { pool: self.tables[idx].pool, task, error }))
+        let span = Span { first, more: item.more, step: item.step };
+        self.next_seq += u64::from(span.n_tasks());
+        Ok(Some(Fed { pool: self.tables[idx].pool, span, error }))
     }
 
-    /// Reads on to the next task that is not done.
-    fn pull(&mut self, pool: Pool, now: Duration) -> Result<Option<Pulled>> {
+    /// Reads on to the next task that is not done. Where some are, each is asked for alone.
+    fn pull(&mut self, pool: Pool, most: u32, now: Duration) -> Result<Option<Pulled>> {
+        let most = if self.done.is_some() { 1 } else { most };
         // Tables before this one have nothing yet.
         let mut first = 0;
         while let Some(idx) = self.current(pool, first) {
-            let next = self.tables[idx].source.next(now);
+            let next = self.tables[idx].source.next_row(most, now);
             let (item, error) = match next.with_context(|| format!("[[task]] {}", idx + 1))? {
                 Next::Exhausted => {
                     self.exhausted[idx] = true;
@@ -239,6 +242,11 @@ impl Feed {
     /// Whether a task's source tries again by itself.
     pub(super) fn has_own_retries(&self, task: &Task) -> bool {
         self.tables[usize::from(task.table)].own_retries
+    }
+
+    /// Whether a task's source wants to hear how it ends.
+    pub(super) fn hears_outcomes(&self, task: &Task) -> bool {
+        self.tables[usize::from(task.table)].source.hears_outcomes()
     }
 
     /// Tells a task's source how it ended.

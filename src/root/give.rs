@@ -75,43 +75,50 @@ impl Root {
         limit: schedule::Limit,
         now: Duration,
     ) -> Result<Vec<Out>> {
-        let mut tasks = Vec::new();
-        let mut seconds = 0.0;
-        while tasks.len() < limit.tasks as usize && seconds < limit.seconds {
+        let mut outs = Vec::new();
+        let (mut n_tasks, mut seconds) = (0, 0.0);
+        while n_tasks < limit.tasks && seconds < limit.seconds {
             if self.ready[pool].len() == 0 {
                 self.refill(pool, now)?;
             }
-            let Some(mut task) = self.ready[pool].pop(rank) else { break };
-            if task.is_to_avoid(rank, now)
+            let Some(next) = self.ready[pool].peek(rank) else { break };
+            let expected = self.expected_seconds(next);
+            let enough = count(((limit.seconds - seconds) / expected).ceil());
+            let fit = self.n_that_fit(rank, pool, next, seconds, now);
+            let most = enough.min(limit.tasks - n_tasks).min(fit).max(1);
+            let Some(mut span) = self.ready[pool].pop(rank, most) else { break };
+            if span.first.is_to_avoid(rank, now)
                 && self.all_threads[pool] > self.config.threads[rank.idx()][pool]
             {
-                self.again.keep(now + ASK_ANOTHER, pool, task);
+                self.again.keep(now + ASK_ANOTHER, pool, span.first);
                 continue;
             }
-            task.limit = self.limits[usize::from(task.table)].get();
-            let expected = self.expected_seconds(&task);
-            if !self.fits(rank, pool, &task, seconds, now) {
+            span.first.limit = self.limits[usize::from(span.first.table)].get();
+            if fit == 0 {
                 self.n_left_out += 1;
-                self.feed.on_outcome(&task, (rank, End::LeftOut), Said::default(), now)?;
+                let how = (rank, End::LeftOut);
+                self.feed.on_outcome(&span.first, how, Said::default(), now)?;
                 continue;
             }
-            seconds += expected;
-            tasks.push(Out { task, seconds: expected, done: false });
+            n_tasks += span.n_tasks();
+            let out = Out::new(span, expected);
+            seconds += out.all_seconds();
+            outs.push(out);
         }
-        Ok(tasks)
+        Ok(outs)
     }
 
-    /// Whether a worker could end a task in time, after `seconds` more of work, by what has been
-    /// measured.
-    fn fits(&self, rank: Rank, pool: usize, task: &Task, seconds: f64, now: Duration) -> bool {
-        let Some(walltime) = self.config.policy.walltime else { return true };
-        let Some(factor) = self.rates[usize::from(task.table)].factor() else { return true };
+    /// How many tasks like this one a worker could end in time, after `seconds` more of work, by
+    /// what has been measured.
+    fn n_that_fit(&self, rank: Rank, pool: usize, task: &Task, seconds: f64, now: Duration) -> u32 {
+        let Some(walltime) = self.config.policy.walltime else { return u32::MAX };
+        let Some(factor) = self.rates[usize::from(task.table)].factor() else { return u32::MAX };
         let expected = factor * f64::from(task.cost);
         let threads = f64::from(self.config.threads[rank.idx()][pool].max(1));
         let held = self.workers[rank.idx()].seconds[pool];
+        let left = walltime.as_secs_f64() - now.as_secs_f64();
         // One task takes one thread; what is held is shared by all of them.
-        let needed = ((held + seconds + expected) / threads).max(expected);
-        now.as_secs_f64() + needed <= walltime.as_secs_f64()
+        if expected > left { 0 } else { count((left * threads - held - seconds) / expected) }
     }
 
     pub(super) fn expected_seconds(&self, task: &Task) -> f64 {
@@ -119,12 +126,21 @@ impl Root {
         factor * f64::from(task.cost)
     }
 
-    pub(super) fn send(&mut self, rank: Rank, pool: usize, tasks: Vec<Out>) -> Order {
+    pub(super) fn send(&mut self, rank: Rank, pool: usize, outs: Vec<Out>) -> Order {
         let worker = &mut self.workers[rank.idx()];
-        worker.tasks[pool] += u32::try_from(tasks.len()).expect("bounded by the schedule");
-        worker.seconds[pool] += tasks.iter().map(|out| out.seconds).sum::<f64>();
-        let id = self.in_flight.add(rank, pool, tasks);
-        let tasks = self.in_flight.get(id).tasks.iter().map(|out| &out.task);
-        Order::Chunk(rank, message::encode_chunk(id, tasks))
+        worker.tasks[pool] += outs.iter().map(|out| out.span.n_tasks()).sum::<u32>();
+        worker.seconds[pool] += outs.iter().map(Out::all_seconds).sum::<f64>();
+        let id = self.in_flight.add(rank, pool, outs);
+        Order::Chunk(rank, message::encode_chunk(id, self.in_flight.spans(id)))
     }
+}
+
+/// A number of tasks, rounded down; 0 where it is none.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a cast of floats ends at the limits"
+)]
+fn count(number: f64) -> u32 {
+    if number.is_nan() { u32::MAX } else { number as u32 }
 }

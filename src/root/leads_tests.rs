@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use super::tests::decode_tasks;
 use super::{Config, Heard, Order, Root, Table};
-use crate::message::{OutcomesBuilder, Rank, Status, Task, decode_chunk};
+use crate::message::{OutcomesBuilder, Rank, Status};
 use crate::policy::Policy;
 use crate::task::{Done, End, Ended, ErrorClass, Input, Item, Next, Note, Pool, Source, TaskError};
 
@@ -69,7 +70,7 @@ fn run(root: &mut Root, status: impl Fn(u64) -> Status) -> Vec<(u64, Rank, bool)
         root.hand_out(Duration::ZERO, &mut orders).unwrap();
         for order in orders.drain(..) {
             let Order::Chunk(rank, payload) = order else { continue };
-            let (id, tasks) = decode_chunk(&payload).unwrap();
+            let (id, tasks) = decode_tasks(&payload);
             let Input::Number(number) = tasks[0].input else { panic!("numbers were given") };
             let mut builder = OutcomesBuilder::new(id);
             builder.begin();
@@ -180,8 +181,8 @@ fn a_source_that_tries_again_itself_hears_every_failure_and_every_death() {
         orders.clear();
         root.hand_out(Duration::ZERO, &mut orders).unwrap();
         let Order::Chunk(rank, payload) = &orders[0] else { panic!("{orders:?}") };
-        let (rank, (id, tasks)) = (*rank, decode_chunk(payload).unwrap());
-        attempts.extend(tasks.iter().map(|Task { earlier_attempts, .. }| *earlier_attempts));
+        let (rank, (id, tasks)) = (*rank, decode_tasks(payload));
+        attempts.extend(tasks.iter().map(|task| task.earlier_attempts));
         let Some(status) = ended else {
             orders.clear();
             assert_eq!(root.on_dead(rank, Duration::ZERO, &mut orders).unwrap(), 1);

@@ -1,9 +1,10 @@
 //! What a task of a table usually takes, and the time limit that follows from it.
 
 use std::collections::VecDeque;
+use std::iter;
 use std::num::NonZeroU64;
 
-use crate::message::Status;
+use crate::message::{Status, Times};
 use crate::task::{ErrorClass, TimeLimit};
 
 /// Before so many tasks have ended, a median says nothing.
@@ -58,6 +59,14 @@ impl Limit {
         let counts = matches!(status, Status::Ok | Status::Failed(ErrorClass::Timeout));
         if self.factor.is_some() && counts {
             self.nanos.add(nanos);
+        }
+    }
+
+    /// Tasks of the table have given outputs.
+    pub(super) fn measure_all(&mut self, times: &[Times]) {
+        if self.factor.is_some() {
+            let all = times.iter().flat_map(|times| iter::repeat_n(times.nanos, times.n as usize));
+            all.for_each(|nanos| self.nanos.add(nanos));
         }
     }
 

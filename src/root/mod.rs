@@ -13,6 +13,8 @@ mod done;
 mod feed;
 mod flight;
 mod give;
+mod hear;
+mod marks;
 mod median;
 mod near;
 mod ready;
@@ -20,19 +22,19 @@ mod refill;
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 pub use control::{Cancelled, Matches, RankState};
 pub use done::{Done, Ids, Naming, Records, Resumed};
 pub use feed::Table;
 
-use crate::message::{ChunkId, Outcome, Outcomes, Rank, Status, Task};
+use crate::message::{ChunkId, Outcome, Rank, Task, Times};
 use crate::policy::Policy;
 use crate::schedule::Schedule;
-use crate::task::{Account, End, Note, Pool, TaskError};
+use crate::task::{Account, Note, Pool, TaskError};
 use again::Again;
-use feed::{Feed, Said};
-use flight::{Flights, Out, Rate, Worker};
+use feed::Feed;
+use flight::{Flights, Rate, Worker};
 use median::Limit;
 use ready::Ready;
 
@@ -80,6 +82,8 @@ pub struct Heard<'a> {
     pub outcome: Outcome<'a>,
     /// What its source wants of its record.
     pub note: &'a Note,
+    /// More tasks like it, in all but their inputs, that ended as it did and left no record.
+    pub also: &'a [Times],
 }
 
 /// Rank 0's state.
@@ -110,6 +114,8 @@ pub struct Root {
     n_left_out: u64,
     /// What is to be written of tasks that failed without a rank's outcome.
     unrun: Vec<Order>,
+    /// Of outcomes in a row; kept for its allocation.
+    times: Vec<Times>,
 }
 
 impl Root {
@@ -143,6 +149,7 @@ impl Root {
             doomed: Vec::new(),
             n_left_out: 0,
             unrun: Vec::new(),
+            times: Vec::new(),
         })
     }
 
@@ -152,7 +159,7 @@ impl Root {
             return Ok(());
         }
         while let Some((pool, task)) = self.again.due(now) {
-            self.ready[pool].push(task);
+            self.ready[pool].push(task.into());
         }
         for pool in 0..POOLS.len() {
             let (workers, threads) = (&self.workers, &self.config.threads);
@@ -172,57 +179,6 @@ impl Root {
         if !self.told_drained && self.is_drained() {
             self.told_drained = true;
             orders.push(Order::Drained);
-        }
-        Ok(())
-    }
-
-    /// Hears a worker's outcomes; `heard` gets each one that counts, once a task. What came
-    /// from a chunk that was taken back does not count, nor a failure that is tried again.
-    pub fn on_outcomes(
-        &mut self,
-        rank: Rank,
-        payload: &[u8],
-        now: Duration,
-        mut heard: impl FnMut(&Heard<'_>) -> Result<()>,
-    ) -> Result<()> {
-        let mut outcomes = Outcomes::decode(payload)?;
-        let chunk_id = outcomes.chunk;
-        let Some(chunk) = self.in_flight.get_mut(chunk_id) else { return Ok(()) };
-        ensure!(chunk.rank == rank, "{rank} sent outcomes of a chunk of {}", chunk.rank);
-        let worker = &mut self.workers[rank.idx()];
-        while let Some(outcome) = outcomes.take()? {
-            let Some(Out { task, seconds, done }) = chunk.tasks.get_mut(outcome.index as usize)
-            else {
-                anyhow::bail!("{rank} sent outcome {} of a smaller chunk", outcome.index)
-            };
-            if std::mem::replace(done, true) {
-                continue;
-            }
-            chunk.n_left -= 1;
-            worker.tasks[chunk.pool] -= 1;
-            worker.seconds[chunk.pool] -= *seconds;
-            let policy = Some(&self.config.policy).filter(|_| !self.feed.has_own_retries(task));
-            let pause = policy.and_then(|policy| policy.retry(task, POOLS[chunk.pool], &outcome));
-            if let Some(pause) = pause {
-                let again = task.another_attempt(pause.other_rank.then_some((rank, now)));
-                self.again.keep(now + pause.pause, chunk.pool, again);
-                continue;
-            }
-            self.rates[usize::from(task.table)].measure(task.cost, outcome.nanos as f64 * 1e-9);
-            self.limits[usize::from(task.table)].measure(outcome.status, outcome.nanos);
-            let end = match outcome.status {
-                Status::Ok => End::Ok,
-                Status::Failed(class) => End::Failed(class),
-            };
-            let Outcome { report, again, nanos, .. } = outcome;
-            let said = Said { report, again, nanos };
-            let note = self.feed.on_outcome(task, (rank, end), said, now)?;
-            self.n_done += u64::from(!note.hidden);
-            heard(&Heard { task, rank, outcome, note: &note })?;
-        }
-        if chunk.n_left == 0 {
-            self.in_flight.remove(chunk_id);
-            worker.has_suspect = false;
         }
         Ok(())
     }

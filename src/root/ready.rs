@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use super::near::Near;
-use crate::message::{Rank, Task};
+use crate::message::{Rank, Span, Task};
 
 /// Tasks that wait to be handed out.
 #[derive(Debug)]
@@ -16,11 +16,13 @@ pub(super) enum Ready {
 }
 
 impl Ready {
-    pub(super) fn push(&mut self, task: Task) {
+    pub(super) fn push(&mut self, span: Span) {
         match self {
-            Self::Shared(Shared { near, .. }) if task.near != 0 => near.push(task),
-            Self::Shared(Shared { any, .. }) => any.push(task),
-            Self::Assigned(queues) => queues.push(task),
+            Self::Shared(Shared { near, .. }) if span.first.near != 0 => {
+                span.tasks().for_each(|task| near.push(task));
+            }
+            Self::Shared(Shared { any, .. }) => any.push(span),
+            Self::Assigned(queues) => span.tasks().for_each(|task| queues.push(task)),
         }
     }
 
@@ -32,13 +34,16 @@ impl Ready {
         }
     }
 
-    pub(super) fn pop(&mut self, rank: Rank) -> Option<Task> {
+    /// That task, and those in a row with it: `most` at most, one at least.
+    pub(super) fn pop(&mut self, rank: Rank, most: u32) -> Option<Span> {
         match self {
-            Self::Shared(Shared { near, any }) => near.pop(rank).or_else(|| any.pop()),
+            Self::Shared(Shared { near, any }) => {
+                near.pop(rank).map(Span::from).or_else(|| any.pop(most))
+            }
             Self::Assigned(queues) => {
                 let task = queues.by_rank[rank.idx()].pop_front()?;
                 queues.len -= 1;
-                Some(task)
+                Some(task.into())
             }
         }
     }
@@ -48,12 +53,7 @@ impl Ready {
         match self {
             Self::Shared(Shared { near, any }) => {
                 let mut taken = near.take_if(matches);
-                for class in &mut any.classes {
-                    taken.extend(take_if(class, matches));
-                }
-                any.len = any.classes.iter().map(VecDeque::len).sum();
-                let highest = any.classes.iter().rposition(|class| !class.is_empty());
-                any.highest = highest.unwrap_or(0);
+                taken.extend(any.take_if(matches));
                 taken
             }
             Self::Assigned(queues) => {
@@ -114,8 +114,9 @@ impl Shared {
 /// 1.5, and constant time for millions of tasks a second, where a heap would take a logarithm.
 #[derive(Debug, Default)]
 pub(super) struct ByCost {
-    classes: Vec<VecDeque<Task>>,
+    classes: Vec<VecDeque<Span>>,
     highest: usize,
+    /// Tasks, however many are in a row.
     len: usize,
 }
 
@@ -129,27 +130,54 @@ fn class_of(cost: f32) -> usize {
 }
 
 impl ByCost {
-    fn push(&mut self, task: Task) {
-        let class = class_of(task.cost);
+    fn push(&mut self, span: Span) {
+        let class = class_of(span.first.cost);
         if self.classes.len() <= class {
             self.classes.resize_with(class + 1, VecDeque::new);
         }
-        self.classes[class].push_back(task);
         self.highest = self.highest.max(class);
-        self.len += 1;
+        self.len += span.n_tasks() as usize;
+        self.classes[class].push_back(span);
     }
 
     fn peek(&self) -> Option<&Task> {
-        self.classes.get(self.highest)?.front()
+        self.classes.get(self.highest)?.front().map(|span| &span.first)
     }
 
-    fn pop(&mut self) -> Option<Task> {
-        let task = self.classes.get_mut(self.highest)?.pop_front()?;
-        self.len -= 1;
+    fn pop(&mut self, most: u32) -> Option<Span> {
+        let class = self.classes.get_mut(self.highest)?;
+        let span = match class.front_mut()? {
+            span if span.n_tasks() > most => span.split_off_first(most),
+            _ => class.pop_front()?,
+        };
+        self.len -= span.n_tasks() as usize;
+        self.find_highest();
+        Some(span)
+    }
+
+    fn find_highest(&mut self) {
         while self.highest > 0 && self.classes[self.highest].is_empty() {
             self.highest -= 1;
         }
-        Some(task)
+    }
+
+    /// Takes out the tasks that match; those that are left of a row stand alone from then on.
+    fn take_if(&mut self, matches: &dyn Fn(&Task) -> bool) -> Vec<Task> {
+        let mut taken = Vec::new();
+        for class in &mut self.classes {
+            for span in std::mem::take(class) {
+                let (out, left): (Vec<_>, Vec<_>) = span.tasks().partition(matches);
+                if out.is_empty() {
+                    class.push_back(span);
+                } else {
+                    class.extend(left.into_iter().map(Span::from));
+                    taken.extend(out);
+                }
+            }
+        }
+        self.len -= taken.len();
+        self.find_highest();
+        taken
     }
 }
 
@@ -217,19 +245,19 @@ mod tests {
     }
 
     fn drain(ready: &mut Ready, rank: Rank) -> Vec<u64> {
-        std::iter::from_fn(|| ready.pop(rank)).map(|task| task.seq).collect()
+        std::iter::from_fn(|| ready.pop(rank, 1)).map(|span| span.first.seq).collect()
     }
 
     #[test]
     fn longest_go_first_and_equals_in_order() {
         let mut ready = Ready::Shared(Shared::new(&[1; 8]));
         for (seq, cost) in [(0, 1.0), (1, 8.0), (2, 1e-9), (3, 8.0), (4, 0.0), (5, 100.0)] {
-            ready.push(task(seq, cost));
+            ready.push(task(seq, cost).into());
         }
         assert_eq!(ready.peek(Rank(3)).map(|task| task.seq), Some(5));
         assert_eq!(drain(&mut ready, Rank(0)), [5, 1, 3, 0, 2, 4]);
         assert_eq!(ready.len(), 0);
-        ready.push(task(6, 0.5));
+        ready.push(task(6, 0.5).into());
         assert_eq!(drain(&mut ready, Rank(0)), [6]);
     }
 
@@ -243,7 +271,7 @@ mod tests {
     #[test]
     fn blocks_are_dealt_by_threads() {
         let mut ready = Ready::Assigned(Assigned::new(&[1, 0, 2], 2));
-        (0..12).for_each(|seq| ready.push(task(seq, 1.0)));
+        (0..12).for_each(|seq| ready.push(task(seq, 1.0).into()));
         assert_eq!(drain(&mut ready, Rank(0)), [0, 1, 6, 7]);
         assert!(drain(&mut ready, Rank(1)).is_empty());
         assert_eq!(drain(&mut ready, Rank(2)), [2, 3, 4, 5, 8, 9, 10, 11]);

@@ -31,17 +31,27 @@ impl Root {
         }
         // Not for ever: what has failed or is cancelled fills nothing.
         for _ in self.ready[pool].len()..look_ahead {
-            if self.is_too_far_ahead() {
+            let room = look_ahead.saturating_sub(self.ready[pool].len());
+            if room == 0 || self.is_too_far_ahead() {
                 break;
             }
-            let Some(Fed { pool, task, error }) = self.feed.next(POOLS[pool], now)? else { break };
-            let error = error.or_else(|| self.is_doomed(&task).then(TaskError::cancelled));
+            let most =
+                if self.takes_rows(pool) { u32::try_from(room).unwrap_or(u32::MAX) } else { 1 };
+            let Some(fed) = self.feed.next(POOLS[pool], most, now)? else { break };
+            let Fed { pool, span, error } = fed;
+            let error = error.or_else(|| self.is_doomed(&span.first).then(TaskError::cancelled));
             match error {
-                None => self.ready[pool as usize].push(task),
-                Some(error) => self.fail(task, (Rank::ROOT, error), now)?,
+                None => self.ready[pool as usize].push(span),
+                Some(error) => self.fail(span.first, (Rank::ROOT, error), now)?,
             }
         }
         Ok(())
+    }
+
+    /// Whether tasks in a row may stay together: nobody asks for each of them.
+    fn takes_rows(&self, pool: usize) -> bool {
+        let is_shared = matches!(self.ready[pool], Ready::Shared(_));
+        is_shared && !self.config.ordered && self.doomed.is_empty()
     }
 
     /// Ends a task that no rank will: its source hears it, and it is written unless that is the

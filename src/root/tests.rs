@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::refill::{LOOK_AHEAD, ORDER_WINDOW};
 use super::*;
-use crate::message::{ChunkId, OutcomesBuilder, Status, decode_chunk};
+use crate::message::{ChunkId, OutcomesBuilder, Span, Status, Times, decode_chunk};
 use crate::schedule::View;
 use crate::task::{ErrorClass, Input, Item, Next, Source};
 
@@ -25,6 +25,20 @@ impl Source for Numbers {
         let cost = self.costs[idx % self.costs.len()];
         self.next += 1;
         Ok(Next::Task(Item { input: Input::Number(self.next - 1), cost, ..Item::default() }))
+    }
+
+    /// In rows where all cost the same.
+    fn next_row(&mut self, most: u32, now: Duration) -> Result<Next> {
+        let next = self.next(now)?;
+        let Next::Task(item) = next else { return Ok(next) };
+        let left = u32::try_from(self.n - self.next).unwrap_or(u32::MAX);
+        let more = if self.costs.len() == 1 { left.min(most - 1) } else { 0 };
+        self.next += u64::from(more);
+        Ok(Next::Task(Item { more, step: 1, ..item }))
+    }
+
+    fn hears_outcomes(&self) -> bool {
+        false
     }
 
     fn remaining(&self) -> Option<u64> {
@@ -60,7 +74,7 @@ pub(super) fn hand_out(root: &mut Root) -> (Vec<Given>, bool) {
             Order::Fail(task, error, _) => panic!("{task:?} failed: {error}"),
             Order::Drained => drained = true,
             Order::Chunk(rank, payload) => {
-                let (id, tasks) = decode_chunk(&payload).unwrap();
+                let (id, tasks) = decode_tasks(&payload);
                 let number = |task: &Task| match task.input {
                     Input::Number(number) => (task.table, number),
                     Input::Text(_) => panic!("a number was sent"),
@@ -70,6 +84,12 @@ pub(super) fn hand_out(root: &mut Root) -> (Vec<Given>, bool) {
         }
     }
     (given, drained)
+}
+
+/// A chunk's tasks, each by itself.
+pub(super) fn decode_tasks(payload: &[u8]) -> (ChunkId, Vec<Task>) {
+    let (id, spans) = decode_chunk(payload).unwrap();
+    (id, spans.iter().flat_map(Span::tasks).collect())
 }
 
 pub(super) fn outcomes(id: ChunkId, indices: &[u32], status: Status) -> Vec<u8> {
@@ -445,7 +465,7 @@ proptest! {
             root.hand_out(now, &mut orders).unwrap();
             for order in orders {
                 if let Order::Chunk(rank, payload) = order {
-                    let (id, tasks) = decode_chunk(&payload).unwrap();
+                    let (id, tasks) = decode_tasks(&payload);
                     running.extend((0..).zip(&tasks).map(|(index, _)| (rank, id, index)));
                 }
             }
@@ -469,5 +489,58 @@ proptest! {
         }
         done.sort_unstable();
         prop_assert_eq!(done, (0..n).collect::<Vec<_>>());
+    }
+
+    /// Outcomes in rows of any length, in any order and twice, and ranks that die: every task is
+    /// counted once.
+    #[test]
+    fn rows_count_every_task_once(
+        schedule in schedule(),
+        n in 0..3000u64,
+        n_ranks in 1..4usize,
+        picks in prop::collection::vec((any::<prop::sample::Index>(), 1..200u32, 0..20u8), 64),
+    ) {
+        let schedule = schedule.parse().unwrap();
+        let mut config = config(schedule, false, vec![[1, 1]; n_ranks]);
+        config.policy.crash_limit = NonZeroU32::MAX;
+        let mut root = Root::new(config, vec![table(n, &[1e-6], Pool::Cpu)]);
+        let mut out: Vec<(Rank, ChunkId, Vec<u32>)> = Vec::new();
+        let mut alive: Vec<Rank> = (1..n_ranks).map(Rank::at).collect();
+        let mut counted = 0;
+        for (pick, length, what) in picks.iter().cycle() {
+            for (rank, id, tasks) in hand_out(&mut root).0 {
+                out.push((rank, id, (0..u32::try_from(tasks.len()).unwrap()).collect()));
+            }
+            if root.is_done() {
+                break;
+            }
+            if *what == 0 && !alive.is_empty() {
+                let victim = alive.swap_remove(pick.index(alive.len()));
+                out.retain(|(rank, ..)| *rank != victim);
+                on_dead(&mut root, victim);
+                continue;
+            }
+            let chunk = pick.index(out.len());
+            let (rank, id, left) = &mut out[chunk];
+            let from = pick.index(left.len());
+            let to = left.len().min(from + *length as usize);
+            let mut builder = OutcomesBuilder::new(*id);
+            let times = Times { n: 1, nanos: 1000 };
+            left[from..to].iter().for_each(|&index| builder.add_plain(index, times));
+            let (rank, payload) = (*rank, builder.finish());
+            left.drain(from..to);
+            if left.is_empty() {
+                out.swap_remove(chunk);
+            }
+            for _ in 0..=*what % 2 {
+                let on = |heard: &Heard<'_>| {
+                    counted += 1 + heard.also.iter().map(|times| u64::from(times.n)).sum::<u64>();
+                    Ok(())
+                };
+                root.on_outcomes(rank, &payload, Duration::ZERO, on).unwrap();
+            }
+        }
+        prop_assert_eq!((counted, root.n_done()), (n, n));
+        prop_assert_eq!(root.rank(Rank(0)).in_flight, 0);
     }
 }

@@ -261,7 +261,7 @@ impl<'a, T: Transport> Leader<'a, T> {
         let status = Status::Failed(error.class);
         let (record, report) = (&*record, &[][..]);
         let outcome = Outcome { index: 0, status, nanos: 0, again: None, record, report };
-        let heard = Heard { task, rank: Rank::ROOT, outcome, note };
+        let heard = Heard { task, rank: Rank::ROOT, outcome, note, also: &[] };
         write_down(&heard, &mut self.results, &mut self.terminal, &mut self.stats)
     }
 

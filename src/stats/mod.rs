@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::executor::Ledger;
 use crate::inventory::Inventory;
-use crate::message::Status;
+use crate::message::{Status, Times};
 use crate::root::{Heard, Resumed};
 use crate::task::{Account, ErrorClass};
 pub use hosts::HostSummary;
@@ -68,23 +68,28 @@ impl Stats {
         stats
     }
 
-    /// Counts an outcome.
+    /// Counts an outcome, and those heard with it.
     pub fn record(&mut self, heard: &Heard<'_>) {
-        let nanos = heard.outcome.nanos;
         let kind = &mut self.kinds[self.kind_of_table[usize::from(heard.task.table)]];
+        let n = 1 + heard.also.iter().map(|times| u64::from(times.n)).sum::<u64>();
         match heard.outcome.status {
-            Status::Ok => kind.ok += 1,
-            Status::Failed(ErrorClass::Cancelled) => kind.cancelled += 1,
-            Status::Failed(class) => *kind.errors.entry(class.as_str()).or_default() += 1,
+            Status::Ok => kind.ok += n,
+            Status::Failed(ErrorClass::Cancelled) => kind.cancelled += n,
+            Status::Failed(class) => *kind.errors.entry(class.as_str()).or_default() += n,
         }
-        kind.nanos += u128::from(nanos);
-        if heard.outcome.status != Status::Failed(ErrorClass::Cancelled) {
-            kind.times.saturating_record(nanos.max(1));
-        }
+        let is_timed = heard.outcome.status != Status::Failed(ErrorClass::Cancelled);
         let rank = &mut self.ranks[heard.rank.idx()];
-        rank.tasks += 1;
-        rank.nanos += u128::from(nanos);
-        self.attempts += u64::from(heard.task.earlier_attempts) + 1;
+        let first = Times { n: 1, nanos: heard.outcome.nanos };
+        for &Times { n, nanos } in std::iter::once(&first).chain(heard.also) {
+            let all = u128::from(nanos) * u128::from(n);
+            kind.nanos += all;
+            rank.nanos += all;
+            if is_timed {
+                kind.times.saturating_record_n(nanos.max(1), n.into());
+            }
+        }
+        rank.tasks += n;
+        self.attempts += n * (u64::from(heard.task.earlier_attempts) + 1);
     }
 
     /// Counts a rank that died.

@@ -31,6 +31,17 @@ pub trait Source {
         false
     }
 
+    /// As [`Self::next`], and where it can, tasks in a row: at most `most` of them.
+    fn next_row(&mut self, most: u32, now: Duration) -> Result<Next> {
+        let _ = most;
+        self.next(now)
+    }
+
+    /// Whether it wants to hear how its tasks end.
+    fn hears_outcomes(&self) -> bool {
+        true
+    }
+
     /// Whether the next task in the order of the job may be its: several tables may share one
     /// stream.
     fn is_turn(&self) -> bool {
@@ -113,6 +124,11 @@ pub struct Item {
     pub earlier_attempts: u32,
     /// Tasks with the same number go to the same rank while it keeps up; 0: any rank.
     pub near: u32,
+    /// How many tasks follow that differ in their numbers alone, each `step` larger than the one
+    /// before; not 0 only where a row was asked for.
+    pub more: u32,
+    /// What lies between their numbers.
+    pub step: u64,
 }
 
 /// What an earlier run has recorded of a task.

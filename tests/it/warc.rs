@@ -174,7 +174,8 @@ fn a_kill_leaves_an_archive_that_is_gone_on_with() {
         let warc = Warc::open(config(dir.path(), true)).unwrap();
         torn += warc.mended().len();
         let Some(kinds) = checked(&segments(dir.path())) else { continue };
-        assert!(kinds.len() > 10);
+        // What describes the archive, and three whole pages.
+        assert!(kinds.len() > 3 * 3, "{kinds:?}");
     }
     eprintln!("{torn} of {ROUNDS} kills left a torn record");
     let warc = Warc::open(config(dir.path(), true)).unwrap();

@@ -17,6 +17,9 @@ use crate::task::{ErrorClass, Input, Item, Next, Source, TaskError};
 /// The largest number that is taken: 2^63.
 pub const LARGEST: u64 = 1 << 63;
 
+/// The costs of tasks in a row differ by this factor at most.
+const ALIKE: f32 = 1.1;
+
 /// Expected seconds of a number's task on an ordinary core.
 pub type Cost = Box<dyn Fn(u64) -> f32 + Send + Sync>;
 
@@ -231,6 +234,26 @@ impl NumberSource {
         Item { input: Input::Number(n), occurrence, cost, ..Item::default() }
     }
 
+    /// How many numbers after `item` make a row with it, of a range in progress: none that was
+    /// named before, and none whose task takes much longer or shorter.
+    fn row(&self, item: &Item, most: u32) -> Option<(NumberRange, u64, u32)> {
+        let (range, given) = self.current?;
+        if !self.seen.borrow().is_free(range.first, range.last()) {
+            return None;
+        }
+        let left = u32::try_from(range.count - given).unwrap_or(u32::MAX);
+        let mut more = left.min(most.saturating_sub(1));
+        while more > 0 {
+            let last = range.first + (given + u64::from(more) - 1) * range.step;
+            let ratio = (self.cost)(last) / item.cost;
+            if (1.0 / ALIKE..=ALIKE).contains(&ratio) {
+                break;
+            }
+            more /= 2;
+        }
+        Some((range, given + u64::from(more), more))
+    }
+
     fn bad(&mut self, line: &Line) -> Item {
         let text = match &line.text {
             Ok(text) => format!("{}: {text}", line.number),
@@ -255,6 +278,24 @@ impl Source for NumberSource {
         };
         self.remaining = self.remaining.map(|remaining| remaining.saturating_sub(1));
         Ok(Next::Task(item))
+    }
+
+    fn next_row(&mut self, most: u32, now: Duration) -> Result<Next> {
+        let next = self.next(now)?;
+        let Next::Task(mut item) = next else { return Ok(next) };
+        if let Some((range, given, more)) = self.row(&item, most) {
+            (item.more, item.step) = (more, range.step);
+            self.remaining = self.remaining.map(|remaining| remaining - u64::from(more));
+            self.current = Some((range, given)).filter(|_| given < range.count);
+            if self.current.is_none() {
+                self.seen.borrow_mut().range(&range);
+            }
+        }
+        Ok(Next::Task(item))
+    }
+
+    fn hears_outcomes(&self) -> bool {
+        false
     }
 
     fn remaining(&self) -> Option<u64> {

@@ -21,11 +21,14 @@ pub struct Seen {
     /// Coverage of whole ranges, by step and remainder.
     ranges: BTreeMap<u64, HashMap<u64, Coverage>>,
     texts: Counts,
+    /// The smallest and the largest number named so far.
+    bounds: Option<(u64, u64)>,
 }
 
 impl Seen {
     /// Names the number `n` once more and says how often it came before.
     pub fn number(&mut self, n: u64) -> u32 {
+        self.bound(n, n);
         self.covered(n).saturating_add(self.numbers.add(n))
     }
 
@@ -44,6 +47,7 @@ impl Seen {
 
     /// Names every number of `range` once more: a range that is wholly handed out.
     pub fn range(&mut self, range: &NumberRange) {
+        self.bound(range.first, range.last());
         if range.count <= 1 {
             self.numbers.add(range.first);
             return;
@@ -51,6 +55,16 @@ impl Seen {
         let residues = self.ranges.entry(range.step).or_default();
         let first = range.first / range.step;
         residues.entry(range.first % range.step).or_default().add(first, first + range.count);
+    }
+
+    /// Whether it is plain to see that no number from `first` to `last` was named before.
+    pub fn is_free(&self, first: u64, last: u64) -> bool {
+        self.bounds.is_none_or(|(smallest, largest)| last < smallest || largest < first)
+    }
+
+    fn bound(&mut self, first: u64, last: u64) {
+        let (smallest, largest) = self.bounds.unwrap_or((first, last));
+        self.bounds = Some((smallest.min(first), largest.max(last)));
     }
 
     fn covered(&self, n: u64) -> u32 {

@@ -318,6 +318,29 @@ proptest! {
     }
 
     #[test]
+    fn rows_hold_the_same_items(
+        parts in prop::collection::vec(part(), 0..8),
+        most in prop::collection::vec(1..40_u32, 1..5),
+    ) {
+        let source = || {
+            let items = NumberItems { parts: parts.clone(), from: None };
+            items.source("n", Rc::default(), Box::new(|n| 1.0 + (n / 100) as f32)).unwrap()
+        };
+        let (mut rows, mut in_rows) = (source(), Vec::new());
+        for &most in most.iter().cycle() {
+            let Next::Task(item) = rows.next_row(most, Duration::ZERO).unwrap() else { break };
+            prop_assert!(item.more < most);
+            for idx in 0..=u64::from(item.more) {
+                let Input::Number(n) = item.input else { panic!("numbers were given") };
+                in_rows.push((n + idx * item.step, item.occurrence));
+            }
+            let left = parts.iter().map(|part| part.count).sum::<u64>() - in_rows.len() as u64;
+            prop_assert_eq!(rows.remaining(), Some(left));
+        }
+        prop_assert_eq!(in_rows, pairs(&items(&mut source())));
+    }
+
+    #[test]
     fn what_is_written_is_read(first in 0..1000_u64, step in 1..50_u64, more in 0..1000_u64) {
         let end = first + more;
         let expected: Vec<_> = (first..=end).step_by(usize::try_from(step).unwrap()).collect();
