@@ -76,6 +76,7 @@ pub fn dry_run(launch: &Launch) -> Result<String> {
 pub fn run(launch: &Launch, tell: &mut dyn FnMut(&str)) -> Result<u8> {
     let mut plan = Plan::new(launch)?;
     plan.check_hosts(&mut |text| say(tell, text))?;
+    plan.check_shared(&mut |text| say(tell, text))?;
     let folder = Folder::new(!plan.all_here())?;
     let (signals, command) = (Signals::catch()?, launch.command.clone());
     let mut supervisor = Supervisor { launch, plan, folder, signals, command, restarts: 0, tell };

@@ -11,6 +11,7 @@ use super::line::{Line, World, flags, quoted};
 use super::mpirun::{self, Family, Mpi};
 use super::signals::Signals;
 use super::{Launch, here, marks};
+use crate::values::Marker;
 
 /// Environment variables that change what ranks do; Open MPI takes only its own to other hosts.
 const VARIABLES: &[&str] = &[
@@ -157,6 +158,35 @@ impl<'a> Plan<'a> {
              for a password: see to it, or leave that host out",
             silent.join("; ")
         );
+        Ok(())
+    }
+
+    /// Warns of a folder of results that a host does not see: rank 0 may have to start again there.
+    pub(super) fn check_shared(&self, tell: &mut dyn FnMut(&str)) -> Result<()> {
+        let (Some((_, hosts)), Ok(results)) = (&self.hosts, &self.launch.results) else {
+            return Ok(());
+        };
+        let results = std::path::absolute(results).context("no folder for results")?;
+        let folder = results.parent().unwrap_or(Path::new("/"));
+        // Where this host cannot write, rank 0 may be on one that can.
+        let Some(marker) = Marker::put(folder).ok().filter(|_| !hosts.are_here()) else {
+            return Ok(());
+        };
+        let path = quoted([marker.path().as_os_str()]);
+        let ask = format!("test -e {path} && echo shared || echo apart");
+        let mut apart = hosts.clone().leave_out_silent(&ask, "shared");
+        // One that is slow to answer may see it.
+        apart.retain(|(_, heard)| heard.starts_with("it has apart"));
+        if !apart.is_empty() {
+            let names: Vec<String> = apart.iter().map(|(name, _)| format!("`{name}`")).collect();
+            tell(&format!(
+                "the results' folder `{}` is not shared, {} see another one: if rank 0's host is \
+                 lost, so are they; start from a folder that all hosts see, or name a file in one \
+                 with `--output`",
+                folder.display(),
+                names.join(", ")
+            ));
+        }
         Ok(())
     }
 

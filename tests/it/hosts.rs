@@ -147,6 +147,7 @@ fn three_hosts_do_what_one_does() {
         let (ran, dir) = pool.job(MIXED).args(["--stats", "stats.json"]).run();
         ran.code(i32::from(passes_codes_on)).says("6 ranks").says("3 hosts").says("By host:");
         assert_eq!(gathered(&dir.records("job.results.jsonl")), alone);
+        assert!(!ran.stderr.contains("is not shared"), "{}", ran.stderr);
         let stats = stats(&dir);
         let by_host = stats["hosts"].as_array().unwrap();
         let names: Vec<_> = by_host.iter().map(|host| host["host"].as_str().unwrap()).collect();
@@ -156,6 +157,7 @@ fn three_hosts_do_what_one_does() {
     }
     info_shows_each_host_once(&hosts);
     a_wrong_hostfile_is_refused(&hosts);
+    results_that_others_cannot_see_are_warned_of(&hosts);
     another_rankpool_is_named_with_its_host(&hosts);
 }
 
@@ -201,6 +203,13 @@ fn a_wrong_hostfile_is_refused(hosts: &Hosts) {
     hosts.script("restart h2");
     let pool = with("h1 slots=1\nh2 slots=1\n", " -n 4").job(MIXED);
     pool.run().0.code(1).says("4 ranks on the 2 slots of `hosts` share cores; `-n 2`, or more");
+}
+
+/// `/tmp` is each host's own.
+fn results_that_others_cannot_see_are_warned_of(hosts: &Hosts) {
+    let pool = hosts.launch("--hostfile three").job(MIXED);
+    let (ran, _) = pool.args(["--output", "/tmp/job.results.jsonl"]).run();
+    ran.code(1).says("the results' folder `/tmp` is not shared, `h2`, `h3` see another one");
 }
 
 /// `/tmp` is each host's own: the program there as well.
