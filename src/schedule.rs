@@ -37,6 +37,9 @@ pub enum Schedule {
 pub const LARGEST_CHUNK: u32 = 16_384;
 /// Tasks that a rank may hold, however small they are.
 pub const LARGEST_HOLD: u32 = 262_144;
+/// The same in chunks: some milliseconds of the smallest ones, and few enough that what is kept
+/// of them stays in a core's caches.
+pub const LARGEST_HOLD_CHUNKS: u32 = 4096;
 /// What a chunk of `auto` is worth, in seconds of all of the rank's threads.
 const CHUNK_SECONDS: f64 = 0.02;
 /// What a rank holds so that a round trip to rank 0 never leaves it without work.

@@ -33,8 +33,6 @@ pub(super) struct Batch<'a> {
     shared: &'a Arc<Shared>,
     chunk: ChunkId,
     outcomes: OutcomesBuilder,
-    /// What the last task gave that nobody wants; kept for its allocation.
-    output: Vec<u8>,
     group: Group,
     clock: &'a Clock,
     thread: usize,
@@ -51,7 +49,6 @@ impl<'a> Batch<'a> {
             shared,
             chunk,
             outcomes: OutcomesBuilder::new(chunk),
-            output: Vec::new(),
             group: Group { first: 0, n: 0, most: 1 },
             clock: &seat.clock,
             thread: seat.thread,
@@ -122,9 +119,10 @@ impl<'a> Batch<'a> {
             self.group.first = index;
             self.clock.begin(Duration::ZERO, self.now);
         }
-        self.output.clear();
         let started = self.now;
-        let result = run_caught(self.shared, started, task, table, cancel, &mut self.output);
+        let result = self
+            .outcomes
+            .without(|unwanted| run_caught(self.shared, started, task, table, cancel, unwanted));
         match result {
             Ok(Done { again: None, report }) if report.is_empty() => {
                 self.group.n += 1;

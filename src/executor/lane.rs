@@ -63,14 +63,21 @@ struct State {
 }
 
 impl State {
-    /// How many runners would find something to do.
-    fn n_wanted(&self, shared: &Shared) -> usize {
-        if shared.is_stopped() {
-            // Only what a running task waits for.
-            return self.steps.len();
+    /// How many of `most` runners would find something to do. Looks at no more chunks than that
+    /// takes: thousands may wait.
+    fn n_wanted(&self, most: usize, shared: &Shared) -> usize {
+        let mut n = self.steps.len();
+        // Of a run that stops, only what a running task waits for.
+        if !shared.is_stopped() {
+            n += self.rest.len();
+            let mut chunks = self.chunks.iter();
+            while n < most
+                && let Some(chunk) = chunks.next()
+            {
+                n += chunk.n_unclaimed();
+            }
         }
-        let of_chunks: usize = self.chunks.iter().map(|chunk| chunk.n_unclaimed()).sum();
-        self.steps.len() + self.rest.len() + of_chunks
+        n.min(most)
     }
 }
 
@@ -159,7 +166,7 @@ impl Lane {
     /// Starts as many runners as there may be, and is work for.
     fn fill(&self, state: &mut State, shared: &Arc<Shared>) {
         let free = state.threads.saturating_sub(state.running) as usize;
-        for _ in 0..free.min(state.n_wanted(shared)) {
+        for _ in 0..state.n_wanted(free, shared) {
             let seat = state.seats.pop().unwrap_or_else(|| shared.clocks.seat(self.pool));
             let generation = self.generation.load(Ordering::Relaxed);
             let runner = Runner { seat, generation };
@@ -180,7 +187,7 @@ impl Lane {
             }
             let mut state = self.state();
             // Something may have come since: whoever brought it saw this one at work.
-            if state.n_wanted(shared) > 0 && !self.is_over(&runner) {
+            if state.n_wanted(1, shared) > 0 && !self.is_over(&runner) {
                 continue;
             }
             state.running -= 1;

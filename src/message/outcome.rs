@@ -125,6 +125,14 @@ impl OutcomesBuilder {
         &mut self.payload
     }
 
+    /// Has something written that nobody wants: into the same memory, and it is gone.
+    pub fn without<T>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        let size = self.payload.len();
+        let written = write(&mut self.payload);
+        self.payload.truncate(size);
+        written
+    }
+
     /// Closes the open outcome.
     pub fn end(&mut self, index: u32, status: Status, nanos: u64, done: &Done) {
         let length = (self.payload.len() - self.start - OUTCOME_HEAD) as u64;

@@ -162,6 +162,7 @@ impl Flights {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Worker {
     pub(super) tasks: [u32; 2],
+    pub(super) chunks: [u32; 2],
     pub(super) seconds: [f64; 2],
     /// Whether it has a suspect, and so nothing else.
     pub(super) has_suspect: bool,

@@ -8,7 +8,7 @@ use super::feed::Said;
 use super::flight::Out;
 use super::{ASK_ANOTHER, Order, POOLS, Root};
 use crate::message::{self, Rank, Task};
-use crate::schedule::{self, LARGEST_HOLD, View};
+use crate::schedule::{self, LARGEST_HOLD, LARGEST_HOLD_CHUNKS, View};
 use crate::task::End;
 
 impl Root {
@@ -45,7 +45,9 @@ impl Root {
         let hold = schedule::hold(view);
         let worker = &self.workers[rank.idx()];
         worker.tasks[pool] < hold.tasks
-            || (worker.seconds[pool] < hold.seconds && worker.tasks[pool] < LARGEST_HOLD)
+            || (worker.seconds[pool] < hold.seconds
+                && worker.tasks[pool] < LARGEST_HOLD
+                && worker.chunks[pool] < LARGEST_HOLD_CHUNKS)
     }
 
     /// What the schedule may know; `None` if nothing is ready for this worker.
@@ -129,6 +131,7 @@ impl Root {
     pub(super) fn send(&mut self, rank: Rank, pool: usize, outs: Vec<Out>) -> Order {
         let worker = &mut self.workers[rank.idx()];
         worker.tasks[pool] += outs.iter().map(|out| out.span.n_tasks()).sum::<u32>();
+        worker.chunks[pool] += 1;
         worker.seconds[pool] += outs.iter().map(Out::all_seconds).sum::<f64>();
         let id = self.in_flight.add(rank, pool, outs);
         Order::Chunk(rank, message::encode_chunk(id, self.in_flight.spans(id)))

@@ -31,7 +31,9 @@ impl Root {
         if chunk.n_left > 0 {
             self.in_flight.put_back(id, chunk);
         } else {
-            self.workers[rank.idx()].has_suspect = false;
+            let worker = &mut self.workers[rank.idx()];
+            worker.chunks[chunk.pool] -= 1;
+            worker.has_suspect = false;
         }
         done
     }

@@ -53,7 +53,8 @@ impl Backoff {
         Self { shortest: LONGEST_PAUSE, pause: LONGEST_PAUSE, asleep: Duration::ZERO }
     }
 
-    /// Something happened.
+    /// Something happened, or something is on its way: an MPI moves a message on only while it
+    /// is asked about it.
     fn reset(&mut self) {
         self.pause = self.shortest;
     }

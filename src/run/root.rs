@@ -273,9 +273,12 @@ impl<'a, T: Transport> Leader<'a, T> {
     fn pause(&mut self, idle: bool) -> Result<()> {
         if !idle {
             self.backoff.reset();
-        } else if self.transport.is_sending()? {
-            std::thread::yield_now();
-        } else if let Some(payload) = self.backoff.wait(self.executor.outcomes()) {
+            return Ok(());
+        }
+        if self.transport.is_sending()? {
+            self.backoff.reset();
+        }
+        if let Some(payload) = self.backoff.wait(self.executor.outcomes()) {
             self.hear_outcomes(Rank::ROOT, &payload)?;
             self.flush()?;
         }

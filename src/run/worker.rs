@@ -96,12 +96,13 @@ impl<T: Transport> Worker<'_, T> {
     fn pause(&mut self, idle: bool) -> Result<()> {
         if !idle {
             self.backoff.reset();
-        } else if self.transport.is_sending()? {
-            std::thread::yield_now();
-        } else {
-            let outcome = self.backoff.wait(self.executor.outcomes());
-            self.send_outcomes(outcome)?;
+            return Ok(());
         }
+        if self.transport.is_sending()? {
+            self.backoff.reset();
+        }
+        let outcome = self.backoff.wait(self.executor.outcomes());
+        self.send_outcomes(outcome)?;
         Ok(())
     }
 
