@@ -42,6 +42,13 @@ pub struct History {
     pub avoid: Option<(Rank, Duration)>,
 }
 
+impl History {
+    /// Of a task that so many ranks died with.
+    pub fn of(crashes: u32) -> Box<Self> {
+        Box::new(Self { crashes, avoid: None })
+    }
+}
+
 /// After so long, the rank that failed may try a task again itself.
 const AVOID_FOR: Duration = Duration::from_secs(5);
 

@@ -12,8 +12,8 @@ use crate::task::{ErrorClass, TaskError};
 impl Root {
     /// Takes back what a dead rank held; how many tasks that are. Each of them may be what
     /// killed it: it is tried again with nothing beside it, and fails after
-    /// [`crate::policy::Policy::crash_limit`] deaths. Where its source tries again by itself, it
-    /// has failed at once.
+    /// [`crate::policy::Policy::crash_limit`] deaths. Where its source tries again by itself, that
+    /// hears of each death, and is asked for another attempt until then.
     pub fn on_dead(&mut self, rank: Rank, now: Duration, orders: &mut Vec<Order>) -> Result<usize> {
         let worker = &mut self.workers[rank.idx()];
         if std::mem::replace(&mut worker.is_dead, true) {
@@ -31,12 +31,12 @@ impl Root {
         let n_held = held.len();
         for (pool, task) in held {
             let crashed = task.after_crash();
-            if self.feed.has_own_retries(&task) {
-                let error = TaskError::new(ErrorClass::Crashed, "the rank that ran it died");
-                self.fail(task, (rank, error), now)?;
-            } else if crashed.crashes() >= self.config.policy.crash_limit.get() {
+            let is_last = crashed.crashes() >= self.config.policy.crash_limit.get();
+            if is_last || self.feed.has_own_retries(&task) {
                 let message = format!("{} ranks that ran it died", crashed.crashes());
-                self.fail(task, (rank, TaskError::new(ErrorClass::Crashed, message)), now)?;
+                let again = (!is_last).then_some(Duration::ZERO);
+                let error = TaskError { again, ..TaskError::new(ErrorClass::Crashed, message) };
+                self.fail(task, (rank, error), now)?;
             } else {
                 self.again.suspect(pool, crashed);
             }

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 
 use super::POOLS;
 use super::done::{Done, Resumed};
-use crate::message::{Rank, Span, Task};
+use crate::message::{History, Rank, Span, Task};
 use crate::task::{Account, End, Ended, Item, Next, Note, Pool, Source, TaskError, TimeLimit};
 
 /// Tasks that are done are passed over, at most so many a turn of rank 0's loop: it has others
@@ -139,7 +139,7 @@ impl Feed {
             occurrence: item.occurrence,
             cost: item.cost,
             near: item.near,
-            history: None,
+            history: (item.crashes > 0).then(|| History::of(item.crashes)),
             limit: None,
             input: item.input,
         };

@@ -205,3 +205,57 @@ fn a_source_that_tries_again_itself_hears_every_failure_and_every_death() {
     assert!(root.is_done());
     assert_eq!(root.n_done(), 2);
 }
+
+/// One task, given again as often as rank 0 lets it.
+#[derive(Default)]
+struct Fragile {
+    crashes: u32,
+    is_out: bool,
+    is_over: bool,
+}
+
+impl Source for Fragile {
+    fn next(&mut self, _: Duration) -> Result<Next> {
+        if std::mem::replace(&mut self.is_out, true) {
+            return Ok(if self.is_over { Next::Exhausted } else { Next::Waiting });
+        }
+        let crashes = self.crashes;
+        Ok(Next::Task(Item { crashes, earlier_attempts: crashes, ..Item::default() }))
+    }
+
+    fn remaining(&self) -> Option<u64> {
+        None
+    }
+
+    fn on_outcome(&mut self, ended: &Ended<'_>, _: Duration) -> Result<Note> {
+        assert_eq!(ended.end, End::Failed(ErrorClass::Crashed));
+        self.is_over = ended.again.is_none();
+        self.is_out = self.is_over;
+        self.crashes += 1;
+        Ok(Note { hidden: !self.is_over, ..Note::default() })
+    }
+}
+
+#[test]
+fn what_kills_ranks_fails_also_where_its_source_tries_again() {
+    let mut root = root_of(4, Box::new(Fragile::default()), true);
+    let limit = Policy::default().crash_limit.get();
+    for death in 1..=limit {
+        let mut orders = Vec::new();
+        root.hand_out(Duration::ZERO, &mut orders).unwrap();
+        let [Order::Chunk(rank, _)] = &orders[..] else { panic!("{orders:?}") };
+        let rank = *rank;
+        orders.clear();
+        root.on_dead(rank, Duration::ZERO, &mut orders).unwrap();
+        match &orders[..] {
+            [] => assert!(death < limit),
+            [Order::Fail(_, error, _)] => {
+                assert_eq!((death, error.class), (limit, ErrorClass::Crashed));
+                assert_eq!(error.message, format!("{limit} ranks that ran it died"));
+            }
+            orders => panic!("{orders:?}"),
+        }
+    }
+    root.hand_out(Duration::ZERO, &mut Vec::new()).unwrap();
+    assert!(root.is_done());
+}

@@ -62,7 +62,8 @@ impl Root {
         (rank, error): (Rank, TaskError),
         now: Duration,
     ) -> Result<()> {
-        let said = Said { report: error.message.as_bytes(), ..Said::default() };
+        let (report, again) = (error.message.as_bytes(), error.again);
+        let said = Said { report, again, ..Said::default() };
         let end = End::Failed(error.class);
         let note = self.feed.on_outcome(&task, (rank, end), said, now)?;
         if !note.hidden {

@@ -122,6 +122,8 @@ pub struct Item {
     pub cost: f32,
     /// How often it was started before; not 0 only where the source tries again by itself.
     pub earlier_attempts: u32,
+    /// How many of those ended because their rank died.
+    pub crashes: u32,
     /// Tasks with the same number go to the same rank while it keeps up; 0: any rank.
     pub near: u32,
     /// How many tasks follow that differ in their numbers alone, each `step` larger than the one

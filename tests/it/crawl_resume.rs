@@ -146,6 +146,7 @@ fn a_rank_that_dies_takes_no_page_along() {
     let (ran, dir) = running.wait();
     ran.code(0);
     let crawl = Crawl::read(ran, dir, &site);
+    assert!(crawl.records.values().all(|record| record["status"] == "ok"));
     assert_eq!(crawl.records.into_keys().collect::<BTreeSet<_>>(), expected);
     assert!(asked(&site).values().all(|&n| n <= 2));
 }
@@ -213,6 +214,19 @@ fn without_its_journal_nothing_is_gone_on_with() {
     let (ran, _) = on(1).in_dir(dir).job(&text(&site)).args(["--resume"]).run();
     ran.code(2).says("job.results.urls.jsonl`, the journal of URLs");
     assert_eq!(site.paths().len(), before);
+}
+
+#[test]
+fn a_run_that_ended_before_its_first_page_is_gone_on_with() {
+    let n = expected().len();
+    for results in [None, Some("")] {
+        let site = tree();
+        let dir = Dir::new();
+        if let Some(text) = results {
+            dir.write("job.results.jsonl", text);
+        }
+        assert_eq!(resumed(1, dir, &site).records.len(), n);
+    }
 }
 
 #[test]

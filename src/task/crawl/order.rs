@@ -63,6 +63,14 @@ pub(super) struct Numbers {
     /// Earlier attempts.
     #[serde(rename = "t")]
     pub(super) attempts: u32,
+    /// How many of them ended because their rank died.
+    #[serde(rename = "c", default, skip_serializing_if = "is_zero")]
+    pub(super) crashes: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 impl Order {
@@ -96,8 +104,9 @@ mod tests {
 
     #[test]
     fn an_order_survives_as_an_input() {
+        let few = Numbers { host: 7, depth: 2, ..Numbers::default() };
         let numbers =
-            Numbers { host: 7, page: 1 << 40, from: Some(3), depth: 2, hops: 1, attempts: 1 };
+            Numbers { page: 1 << 40, from: Some(3), hops: 1, attempts: 2, crashes: 1, ..few };
         let addresses = vec!["127.0.0.1".parse().unwrap(), "::1".parse().unwrap()];
         for step in [Step::Page, Step::Failed, Step::Robots, Step::Resolve] {
             let order =

@@ -135,7 +135,8 @@ impl Source for CrawlSource {
         };
         files::prepare(&self.options, earlier)?;
         let journal = begin.results.map(journal_beside);
-        let mut is_done = begin.recorded.map(|recorded| {
+        let recorded = begin.recorded.filter(|_| !has_ended_at_once(begin.results));
+        let mut is_done = recorded.map(|recorded| {
             move |url: &str| {
                 let item = Item { input: Order::page(url).input(), ..Item::default() };
                 recorded(&item).is_some()
@@ -228,6 +229,12 @@ impl Rules for Robots {
     }
 }
 
+/// Whether an earlier run has ended before its first record, and before its journal.
+fn has_ended_at_once(results: Option<&Path>) -> bool {
+    let is_empty = |path: &Path| path.metadata().is_ok_and(|file| file.len() == 0);
+    results.is_some_and(|path| is_empty(path) && !journal_beside(path).exists())
+}
+
 /// The journal of addresses that stands beside a results file.
 pub(super) fn journal_beside(results: &Path) -> PathBuf {
     results.with_extension("urls.jsonl")
@@ -240,6 +247,7 @@ fn item(order: &Order) -> Item {
         cost: COST,
         near: order.numbers.host.wrapping_add(1).max(1),
         earlier_attempts: order.numbers.attempts,
+        crashes: order.numbers.crashes,
         ..Item::default()
     }
 }
@@ -264,13 +272,13 @@ fn depth_of(link: &Link<'_>) -> u32 {
 }
 
 fn order_of(fetch: &Fetch) -> Order {
-    let &Fetch { page, host, depth, hops, attempts, from, .. } = fetch;
+    let &Fetch { page, host, depth, hops, attempts, crashes, from, .. } = fetch;
     let from = from.map(|from| from.0);
     Order {
         step: Step::Page,
         url: fetch.url.as_str().into(),
         addresses: fetch.addresses.clone(),
-        numbers: Numbers { host: host.0, page: page.0, from, depth, hops, attempts },
+        numbers: Numbers { host: host.0, page: page.0, from, depth, hops, attempts, crashes },
     }
 }
 

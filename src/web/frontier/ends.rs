@@ -43,6 +43,12 @@ impl Frontier {
                 self.hosts[id].live().again.push_back(fetch);
                 return Ok(Fate::Again);
             }
+            PageEnd::Failed { class: ErrorClass::Crashed, again: Some(_) } => {
+                fetch.attempts += 1;
+                fetch.crashes += 1;
+                self.hosts[id].live().again.push_back(fetch);
+                return Ok(Fate::Again);
+            }
             PageEnd::Failed { class, again } if self.goes_again(&fetch, class, again, now) => {
                 fetch.attempts += 1;
                 self.hosts[id].live().again.push_back(fetch);
@@ -116,10 +122,12 @@ impl Frontier {
             self.close(id, Closed::Failed(Failure { class, message }));
             return false;
         }
-        class != Tls && fetch.attempts < self.settings.retries && !self.hosts[id].is_closed()
+        let tried = fetch.attempts - fetch.crashes;
+        class != Tls && tried < self.settings.retries && !self.hosts[id].is_closed()
     }
 
-    /// Hears that a host's address or robots were not had.
+    /// Hears that a host's address or robots were not had. Where the
+    /// rank died that asked, the host needs no pause for that.
     pub(super) fn failed_to_ask(
         &mut self,
         id: HostId,
@@ -130,10 +138,15 @@ impl Frontier {
         let live = self.hosts[id].live();
         live.n_tries += 1;
         let n_tries = live.n_tries;
-        let is_cancelled =
-            matches!(&closed, Closed::Failed(failure) if failure.class == ErrorClass::Cancelled);
+        let is_of = |of| matches!(&closed, Closed::Failed(failure) if failure.class == of);
+        let (has_crashed, is_cancelled) =
+            (is_of(ErrorClass::Crashed), is_of(ErrorClass::Cancelled));
         if n_tries > self.settings.retries || is_cancelled {
             self.close(id, closed);
+        } else if has_crashed {
+            let host = &mut self.hosts[id];
+            let delay = host.live().delay;
+            host.free_at = host.free_at.max(now + delay);
         } else {
             self.pause(id, n_tries, asked, now);
         }

@@ -213,6 +213,30 @@ fn a_host_that_fails_in_a_row_is_put_aside_with_its_pages() {
 }
 
 #[test]
+fn the_death_of_a_rank_is_held_against_no_page_and_no_host() {
+    let settings = Settings { retries: 0, max_host_failures: 1, ..Settings::default() };
+    let mut crawl = Crawl::new(Settings { retries: 1, ..settings.clone() });
+    crawl.find(&["http://h/a"]);
+    crawl.resolve(&[1]);
+    crawl.robots(RobotsEnd::Failed(failure(ErrorClass::Crashed)));
+    crawl.robots(RobotsEnd::Failed(failure(ErrorClass::Connect)));
+    assert_eq!(crawl.now, SECOND, "the delay between two fetches, and no other pause");
+
+    let mut crawl = Crawl::new(Settings { robots: false, ..settings });
+    crawl.find(&["http://h/a"]);
+    crawl.resolve(&[1]);
+    let crashed = |again| PageEnd::Failed { class: ErrorClass::Crashed, again };
+    for n in 0..3 {
+        let fetch = crawl.fetch();
+        assert_eq!((fetch.attempts, fetch.crashes), (n, n));
+        assert_eq!(crawl.end(&fetch, &crashed(Some(Duration::ZERO))), Fate::Again);
+    }
+    let fetch = crawl.fetch();
+    assert_eq!(crawl.end(&fetch, &crashed(None)), Fate::Final { duplicate_of: None });
+    assert_eq!(crawl.fates(), [("failed: crashed".to_owned(), 1)]);
+}
+
+#[test]
 fn without_robots_nothing_is_fetched() {
     let check = |end: fn() -> RobotsEnd, expected: &str| {
         let mut crawl = Crawl::new(Settings::default());

@@ -202,6 +202,7 @@ impl Frontier {
             depth,
             hops: entry.hops,
             attempts: 0,
+            crashes: 0,
             from: (entry.from != 0).then_some(PageId(entry.from)),
         })
     }

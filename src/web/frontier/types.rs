@@ -155,6 +155,8 @@ pub struct Fetch {
     pub hops: u8,
     /// Earlier attempts.
     pub attempts: u32,
+    /// How many of them ended because the rank died that had it.
+    pub crashes: u32,
     /// The page that named it first; `None` for a seed.
     pub from: Option<PageId>,
 }
@@ -228,7 +230,8 @@ pub enum PageEnd<'a> {
     Failed {
         /// Why.
         class: ErrorClass,
-        /// The host asks to be asked again after so long, zero where it names no time.
+        /// The host asks to be asked again after so long, zero where it names no time. With
+        /// [`ErrorClass::Crashed`]: another rank may try, for the host did nothing wrong.
         again: Option<Duration>,
     },
     /// It was not fetched: the run is ending.
