@@ -21,6 +21,8 @@ use crate::transport::{Transport, local, mpi};
 const FINALIZE_LIMIT: Duration = Duration::from_secs(10);
 /// What a world ends with when a rank fails: the code that mpirun passes on.
 const ABORTED: i32 = 2;
+/// The same where that was nobody's mistake, and starting again may help.
+const STOPPED: i32 = 3;
 
 /// The MPI library that this binary runs with, such as `Open MPI v5.0.11`; does not start it.
 pub fn library() -> String {
@@ -83,12 +85,16 @@ impl<W: FnMut(&str), E: FnOnce(Result<run::Finished>) -> u8> TakePart for Part<W
     fn take_part(self, transport: &mut impl Transport) -> Result<Took<Self::Gained>> {
         if transport.rank() != Rank::ROOT {
             run::work(transport)?;
+            transport.started();
             return Ok(Took::Done(None));
         }
         let job = self.job.unwrap_or_else(|| {
             Err(anyhow!("the launcher and MPI do not agree on which process is rank 0"))
         });
-        let finished = match run::lead(transport, job, self.warn) {
+        let led = run::lead(transport, job, self.warn);
+        // Also where there is no job to run: ranks leave as they like.
+        transport.started();
+        let finished = match led {
             Ok(Led::Done(finished)) => Ok(finished),
             Ok(Led::Refused(error)) => Err(error),
             Err(error) if error.is::<run::StoppedAtOnce>() => {
@@ -113,6 +119,9 @@ impl TakePart for Look {
 
     fn take_part(self, transport: &mut impl Transport) -> Result<Took<Self::Gained>> {
         let (_, world) = run::gather_world(transport)?;
+        // Nobody leaves before all have come.
+        transport.broadcast(Vec::new())?;
+        transport.started();
         if world.is_empty() {
             return Ok(Took::Done(None));
         }
@@ -152,7 +161,7 @@ fn in_world<P: TakePart>(launcher: &Launcher, part: P) -> Result<P::Gained> {
             // With standard error closed there is nobody left to tell.
             let _ = writeln!(std::io::stderr(), "rankpool: {}: {error:#}", mpi.rank());
             if mpi.rank() == Rank::ROOT {
-                mpi.abort(ABORTED)
+                mpi.abort(if error.is::<mpi::DiedAtStart>() { STOPPED } else { ABORTED })
             }
             // A worker that has lost rank 0 must not end a world that goes on without it.
             mpi::Mpi::leave(ABORTED)

@@ -126,6 +126,7 @@ impl<'a, T: Transport> Leader<'a, T> {
             .zip(&mut outbox)
             .map(|(&share, message)| Start { share, message: std::mem::take(message) }.encode());
         let start = transport.scatter(starts.collect::<Result<_>>()?)?;
+        transport.started();
         let began = started();
         let executor = setup.executor(own, shares[0], began)?;
         outbox[0] = Start::decode(&start)?.message;

@@ -29,6 +29,7 @@ pub fn work(transport: &mut impl Transport) -> Result<()> {
     }
     let _signals = Signals::catch()?;
     let start = Start::decode(&transport.scatter(Vec::new())?)?;
+    transport.started();
     let began = started();
     let executor = setup.executor(&own, start.share, began)?;
     let pulse = Pulse::new(setup.heartbeat, 1);

@@ -44,6 +44,10 @@ pub trait Transport {
     /// Gives each rank its own part of what rank 0 has, by rank (`MPI_Scatterv`).
     fn scatter(&mut self, parts: Vec<Vec<u8>>) -> Result<Vec<u8>>;
 
+    /// Every rank has taken part in the collectives: from now on a rank that dies is for
+    /// [`Transport::failed`] to tell.
+    fn started(&mut self) {}
+
     /// Name and version of the library underneath, and the thread level it grants.
     fn describe(&self) -> Library;
 }

@@ -281,6 +281,30 @@ fn no_rank_is_left_behind() {
 }
 
 #[test]
+fn a_rank_that_dies_while_the_others_start_ends_the_world() {
+    if !is_open_mpi() {
+        eprintln!("skipped: another MPI's launcher ends the other ranks by itself");
+        return;
+    }
+    // Rank 0 reads its job before it starts MPI, and the others wait for it there.
+    let pool = surviving_mpirun(3).unwrap();
+    let fifo = pool.dir().path().join("job");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let mut running = pool.line("run job --output none").start();
+    let mut ranks = Vec::new();
+    running.poll("ranks", |running| {
+        ranks = ranks_of(running);
+        ranks.len() == 3
+    });
+    // The last one that was started.
+    signal(*ranks.iter().max().unwrap(), Signal::KILL);
+    std::fs::write(&fifo, WORK).unwrap();
+    let (ran, _) = running.wait();
+    assert!(!ran.status.success());
+    ran.says("before all ranks had started; this world ends, and the run can be started again");
+}
+
+#[test]
 fn a_full_disk_ends_a_run_in_order() {
     let (ran, _) = rankpool().job(WORK).args(["--output", "/dev/full", "--overwrite"]).run();
     ran.code(3).says("stopped early: cannot write results to").says("No space left on device");

@@ -13,6 +13,7 @@
 #![allow(unsafe_code, reason = "MPI's point-to-point functions are C functions")]
 
 mod receive;
+mod startup;
 mod ulfm;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -31,6 +32,7 @@ use mpi::traits::{Communicator, Root};
 use super::{Library, Transport};
 use crate::message::Rank;
 use receive::Receiver;
+use startup::Startup;
 use ulfm::Ulfm;
 
 /// The largest piece of a message: far below the 2^31-1 that an MPI count can hold, and short
@@ -54,9 +56,23 @@ pub struct Mpi {
     gone: BTreeSet<Rank>,
     /// Those of them that [`Transport::failed`] has not told of yet.
     untold: Vec<Rank>,
+    /// Until all ranks have started.
+    startup: Option<Startup>,
     /// Last, so that it is dropped last: dropping it finalises MPI.
     _universe: Universe,
 }
+
+/// A rank died before all had started.
+#[derive(Debug)]
+pub struct DiedAtStart(Rank);
+
+impl std::fmt::Display for DiedAtStart {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} died before all ranks had started; the run can be started again", self.0)
+    }
+}
+
+impl std::error::Error for DiedAtStart {}
 
 struct Sending {
     to: Rank,
@@ -67,6 +83,7 @@ struct Sending {
 
 /// Starts MPI.
 pub fn start() -> Result<Mpi> {
+    let startup = Some(Startup::watch());
     let (universe, threading) = mpi::initialize_with_threading(Threading::Funneled)
         .context("MPI has been started already")?;
     let world = universe.world();
@@ -88,6 +105,7 @@ pub fn start() -> Result<Mpi> {
         ulfm,
         gone: BTreeSet::new(),
         untold: Vec::new(),
+        startup,
         _universe: universe,
     })
 }
@@ -153,6 +171,12 @@ impl Mpi {
             self.send_piece(to, piece.to_vec(), MORE)?;
         }
         self.send_piece(to, last.to_vec(), LAST)
+    }
+
+    /// A collective in which a rank died leaves nothing that can be gone on with.
+    fn ensure_all_live(&self) -> Result<()> {
+        let dead = self.ulfm.map_or(Ok(Vec::new()), |ulfm| ulfm.dead(self.world.as_raw()))?;
+        dead.first().map_or(Ok(()), |&rank| Err(DiedAtStart(rank).into()))
     }
 
     /// Looks into an error: ranks that have died explain it, otherwise it is one of ours.
@@ -280,10 +304,12 @@ impl Transport for Mpi {
         }
         let mut counts = vec![0; self.size() as usize];
         root.gather_into_root(&count, &mut counts[..]);
+        self.ensure_all_live()?;
         let (displacements, total) = displacements(&counts)?;
         let mut all = vec![0u8; total];
         let mut partition = PartitionMut::new(&mut all[..], counts.clone(), &displacements[..]);
         root.gather_varcount_into_root(&bytes[..], &mut partition);
+        self.ensure_all_live()?;
         let mut rest = all.as_slice();
         Ok(counts.iter().map(|&count| take(&mut rest, count)).collect())
     }
@@ -308,6 +334,10 @@ impl Transport for Mpi {
         let mut own = vec![0u8; usize::try_from(count)?];
         root.scatter_varcount_into_root(&partition, &mut own[..]);
         Ok(own)
+    }
+
+    fn started(&mut self) {
+        self.startup = None;
     }
 
     fn describe(&self) -> Library {
