@@ -232,6 +232,11 @@ fn tell(finished: &Finished) -> Result<()> {
     if let Some(reason) = &finished.stopped {
         writeln!(text, "stopped early: {reason}")?;
     }
+    match finished.summary.unwritten {
+        0 => {}
+        1 => writeln!(text, "1 task that has ended has no record; it is to run again")?,
+        n => writeln!(text, "{n} tasks that have ended have no record; they are to run again")?,
+    }
     match finished.output {
         Output::Stdout | Output::Printed => io::stderr().lock().write_all(text.as_bytes())?,
         _ => io::stdout().lock().write_all(text.as_bytes())?,

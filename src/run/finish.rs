@@ -18,7 +18,8 @@ impl<T: Transport> Leader<'_, T> {
     /// Ends the workers, gathers their ledgers and sums up.
     pub(super) fn finish(mut self) -> Result<Finished> {
         if self.output_lost.is_none() {
-            self.output_lost = self.results.finish().err().map(|error| format!("{error:#}"));
+            let written = self.results.finish().and_then(|()| self.terminal.show());
+            self.output_lost = written.err().map(|error| format!("{error:#}"));
         }
         self.terminal.finish();
         self.ledgers[0] = Some(self.own_ledger());
@@ -31,7 +32,8 @@ impl<T: Transport> Leader<'_, T> {
         self.gather_ledgers()?;
         let ledgers: Vec<_> = self.ledgers.into_iter().map(Option::unwrap_or_default).collect();
         let summary = self.stats.summary(&self.name, &self.world, &ledgers);
-        let summary = summary.after(self.root.resumed());
+        let unwritten = self.output_lost.as_ref().map_or(0, |_| self.results.n_unwritten());
+        let summary = summary.after(self.root.resumed()).with_unwritten(unwritten);
         let summary = summary.with_accounts(self.root.finish()?);
         if let Some(file) = self.stats_file {
             file.write(&summary)?;

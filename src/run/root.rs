@@ -230,6 +230,7 @@ impl<'a, T: Transport> Leader<'a, T> {
             self.root.hand_out(elapsed, &mut self.orders)?;
         }
         self.carry_out()?;
+        self.flush()?;
         self.send()?;
         let (done, total) = self.root.progress();
         self.terminal.progress(elapsed, done, total)?;
@@ -266,9 +267,10 @@ impl<'a, T: Transport> Leader<'a, T> {
         write_down(&heard, &mut self.results, &mut self.terminal, &mut self.stats)
     }
 
-    /// Gives the kernel what has been heard.
+    /// Gives the kernel what has been heard, and shows it then.
     fn flush(&mut self) -> Result<()> {
-        self.results.flush().map_err(|error| OutputLost::because(&error).into())
+        let written = self.results.flush().and_then(|()| self.terminal.show());
+        written.map_err(|error| OutputLost::because(&error).into())
     }
 
     fn pause(&mut self, idle: bool) -> Result<()> {

@@ -20,6 +20,8 @@ pub(super) struct ResultsFile {
     length: Option<u64>,
     fsync: Fsync,
     syncer: Option<Syncer>,
+    /// Records that are in the file of a write that failed.
+    pub(super) n_kept: u64,
 }
 
 impl ResultsFile {
@@ -58,7 +60,7 @@ impl ResultsFile {
     fn new(file: File, path: &Path, fsync: Fsync) -> Result<Self> {
         let metadata = file.metadata().with_context(|| cannot_open(path, "look at"))?;
         let length = metadata.is_file().then_some(metadata.len());
-        Ok(Self { file, path: path.to_owned(), length, fsync, syncer: None })
+        Ok(Self { file, path: path.to_owned(), length, fsync, syncer: None, n_kept: 0 })
     }
 
     /// Cuts what follows the first `length` bytes.
@@ -96,12 +98,13 @@ impl ResultsFile {
             }
         }
         self.length = self.length.map(|length| length + records.len() as u64);
-        self.sync_soon()
+        self.sync_soon().inspect_err(|_| self.n_kept = n_lines(records))
     }
 
     fn cut_back(&mut self, written: &[u8], error: io::Error) -> io::Error {
         let Some(length) = self.length else { return error };
         let whole = written.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        self.n_kept = n_lines(&written[..whole]);
         let length = length + whole as u64;
         self.length = Some(length);
         let told = match self.file.set_len(length) {
@@ -143,6 +146,10 @@ impl ResultsFile {
     }
 }
 
+fn n_lines(records: &[u8]) -> u64 {
+    records.iter().map(|&byte| u64::from(byte == b'\n')).sum()
+}
+
 /// Brings a file's name to the disk, where the file system has a use for that.
 pub(super) fn sync_folder(path: &Path) {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -175,6 +182,7 @@ mod tests {
         let taken = b"{\"b\":2}\n{\"c\"";
         file.file.write_all(taken).unwrap();
         let error = file.cut_back(taken, ErrorKind::StorageFull.into());
+        assert_eq!(file.n_kept, 1);
         assert_eq!(fs::read_to_string(&path).unwrap(), "{\"a\":1}\n{\"b\":2}\n");
         assert!(error.to_string().ends_with("whole, and `--resume` goes on with them"), "{error}");
         file.write(b"{\"c\":3}\n").unwrap();

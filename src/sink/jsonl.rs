@@ -18,6 +18,8 @@ pub struct JsonLines {
     /// What messages call it.
     name: String,
     buffer: Vec<u8>,
+    /// Records taken that the kernel has not, as far as is known here.
+    pub(super) n_unwritten: u64,
 }
 
 /// Where lines go.
@@ -48,7 +50,7 @@ impl JsonLines {
     }
 
     fn new(to: Target, name: String) -> Self {
-        Self { to, name, buffer: Vec::with_capacity(BUFFER) }
+        Self { to, name, buffer: Vec::with_capacity(BUFFER), n_unwritten: 0 }
     }
 
     /// The file, where there is one.
@@ -71,9 +73,12 @@ impl JsonLines {
 
     /// Takes a record, its line end included.
     pub fn put(&mut self, record: &[u8]) -> Result<()> {
-        if self.buffer.len() + record.len() > BUFFER {
-            self.flush()?;
+        if record.is_empty() {
+            return Ok(());
         }
+        let flushed = if self.buffer.len() + record.len() > BUFFER { self.flush() } else { Ok(()) };
+        self.n_unwritten += 1;
+        flushed?;
         if record.len() > BUFFER {
             return self.write(record);
         }
@@ -111,6 +116,11 @@ impl JsonLines {
         let written = match &mut self.to {
             Target::Stream(stream) => stream.write(bytes),
             Target::File(file) => file.write(bytes),
+        };
+        self.n_unwritten = match (&self.to, &written) {
+            (_, Ok(())) => 0,
+            (Target::File(file), Err(_)) => self.n_unwritten.saturating_sub(file.n_kept),
+            (Target::Stream(_), Err(_)) => self.n_unwritten,
         };
         written.with_context(|| format!("cannot write results to {}", self.name))
     }

@@ -118,6 +118,12 @@ impl Results {
         }
     }
 
+    /// Records that have been put and that could not be written.
+    pub fn n_unwritten(&self) -> u64 {
+        let waiting = self.ordered.as_ref().map_or(0, Ordered::n_waiting);
+        self.file.as_ref().map_or(0, |file| file.n_unwritten + waiting)
+    }
+
     /// Gives what has been put to the kernel.
     pub fn flush(&mut self) -> Result<()> {
         self.file.as_mut().map_or(Ok(()), JsonLines::flush)

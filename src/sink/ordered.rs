@@ -38,6 +38,11 @@ impl Ordered {
         std::mem::take(&mut self.waiting).values().try_for_each(|record| write(record))
     }
 
+    /// Records that wait.
+    pub(super) fn n_waiting(&self) -> u64 {
+        self.waiting.values().map(|record| u64::from(!record.is_empty())).sum()
+    }
+
     pub(super) fn first_missing(&self) -> u64 {
         self.next
     }

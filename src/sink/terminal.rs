@@ -34,6 +34,8 @@ pub struct Terminal {
     bar: Option<ProgressBar>,
     next_progress: Duration,
     n_failed: u64,
+    /// What is to be shown once its record is written, in pieces of standard output and error.
+    pending: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Terminal {
@@ -41,10 +43,10 @@ impl Terminal {
     pub fn new(kinds: Vec<&'static dyn Kind>, lines: Lines, quiet: bool) -> Self {
         let bar = (!quiet && io::stderr().is_terminal()).then(bar);
         let next_progress = if bar.is_some() { BAR_EVERY } else { LINE_EVERY };
-        Self { kinds, lines, quiet, bar, next_progress, n_failed: 0 }
+        Self { kinds, lines, quiet, bar, next_progress, n_failed: 0, pending: Vec::new() }
     }
 
-    /// Shows an outcome, if it is one to be shown.
+    /// Takes an outcome, if it is one to be shown, for the next [`Self::show`].
     pub fn put(&mut self, heard: &Heard<'_>) -> Result<()> {
         let table = usize::from(heard.task.table);
         if heard.outcome.status == Status::Failed(ErrorClass::Cancelled) {
@@ -58,26 +60,44 @@ impl Terminal {
         }
         let record: serde_json::Value = serde_json::from_slice(heard.outcome.record)?;
         let printed = self.kinds[table].printed(&record).filter(|_| self.lines.0[table]);
-        if let Some([stdout, stderr]) = &printed {
-            self.suspended(|| {
-                io::stdout().write_all(stdout)?;
-                io::stdout().flush()?;
-                io::stderr().write_all(stderr)
-            })?;
+        let is_printed = printed.is_some();
+        if let Some([stdout, stderr]) = printed {
+            self.pending.push((stdout, stderr));
         }
-        if printed.is_some() && !shown_failure {
+        if is_printed && !shown_failure {
             return Ok(());
         }
         if !failed {
-            return self
-                .suspended(|| writeln!(io::stdout(), "{}", self.kinds[table].describe(&record)));
+            let line = format!("{}\n", self.kinds[table].describe(&record));
+            self.pending.push((line.into(), Vec::new()));
+            return Ok(());
         }
         let more = if self.n_failed == SHOWN_FAILURES {
             " (further failures: see the results)"
         } else {
             ""
         };
-        self.suspended(|| writeln!(io::stderr(), "{}{more}", failure(&record)))
+        let line = format!("{}{more}\n", failure(&record));
+        self.pending.push((Vec::new(), line.into()));
+        Ok(())
+    }
+
+    /// Shows what has been taken: its records are written.
+    pub fn show(&mut self) -> Result<()> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let pending = std::mem::take(&mut self.pending);
+        self.suspended(|| {
+            pending.iter().try_for_each(|(stdout, stderr)| {
+                io::stdout().write_all(stdout)?;
+                if !stderr.is_empty() {
+                    io::stdout().flush()?;
+                }
+                io::stderr().write_all(stderr)
+            })?;
+            io::stdout().flush()
+        })
     }
 
     /// Shows how far the run is, from time to time.

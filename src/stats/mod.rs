@@ -129,6 +129,7 @@ impl Stats {
             resumed: 0,
             resumed_failed: 0,
             unnamed: 0,
+            unwritten: 0,
             dead_ranks: self.dead_ranks,
             wall_seconds: wall,
             tasks_per_second: per(tasks as f64, wall),
@@ -222,6 +223,8 @@ pub struct Summary {
     pub resumed_failed: u64,
     /// Records in the results file of tasks that the job no longer names.
     pub unnamed: u64,
+    /// Tasks that have ended and whose records could not be written: who goes on runs them again.
+    pub unwritten: u64,
     /// Ranks that died before the end.
     pub dead_ranks: u64,
     /// From the first task handed out to the last outcome gathered.
@@ -252,6 +255,12 @@ impl Summary {
     pub fn after(self, resumed: Resumed) -> Self {
         let Resumed { tasks, failed, unnamed } = resumed;
         Self { resumed: tasks, resumed_failed: failed, unnamed, ..self }
+    }
+
+    /// The summary of a run whose last records could not be written.
+    #[must_use]
+    pub fn with_unwritten(self, unwritten: u64) -> Self {
+        Self { unwritten, ..self }
     }
 
     /// The summary with what sources say of the run, by table.

@@ -32,6 +32,8 @@ mod exchange;
 mod explain;
 // The kind `command`: programs as tasks.
 mod command;
+// A file system that fills up.
+mod full_disk;
 // The kind `fetch` against servers on loopback.
 mod fetch;
 mod site;
