@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::local::gathered;
-use crate::util::{Dir, Rankpool, program, surviving_flags};
+use crate::util::{Dir, Rankpool, program, rankpool, surviving_flags};
 
 /// Some 600 KB of records, and a small table, whose tasks have a line each on the terminal.
 const JOB: &str = "[[task]]\nkind = \"fibonacci\"\nn = \"1..=2000\"\nvalue = \"summary\"\n\
@@ -59,5 +59,16 @@ fn all_that_was_told_is_there(dir: &Dir, records: &[Value], stdout: &str) {
     let told = stdout.lines().filter_map(|line| line.strip_prefix("for input "));
     for told in told.filter_map(|line| line.split_once(", the probe")).map(|(n, _)| n) {
         assert!(there.contains(told), "{told} was told: {stdout}");
+    }
+}
+
+#[test]
+fn a_path_that_cannot_be_written_is_refused_before_anything_runs() {
+    for output in ["missing/x.jsonl", "/proc/x.jsonl"] {
+        let (ran, _) = rankpool().job(JOB).args(["--output", output]).run();
+        ran.code(2).says(&format!(
+            "cannot create results file `{output}`; `--output FILE` writes elsewhere: "
+        ));
+        assert!(!ran.stdout.contains("for input"), "{}", ran.stdout);
     }
 }

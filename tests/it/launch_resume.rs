@@ -1,11 +1,12 @@
 //! `rankpool launch` starts a world that died again, and every task ends up with one record.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 
 use rustix::process::Signal;
 
 use crate::launch::{is_clean, kill, launch, named, rank0, wait_for_records};
-use crate::util::Running;
+use crate::util::{Rankpool, Running, program};
 
 const JOB: &str = "[[task]]\nkind = \"probe\"\nn = \"1..=400\"\naction = \"sleep\"\ntime = \"300ms\"\n\
                    [[task]]\nkind = \"fibonacci\"\nn = \"1..=5000\"\n";
@@ -35,4 +36,38 @@ fn the_loss_of_mpirun_is_survived() {
 #[test]
 fn the_loss_of_rank_0_is_survived() {
     survives(|running| kill(rank0(running).expect("rank 0 runs"), Signal::KILL));
+}
+
+/// A shell that runs this with rankpool's path as `$0`.
+fn shell(line: &str) -> Rankpool {
+    program("sh".into()).args(["-c", line, env!("CARGO_BIN_EXE_rankpool")])
+}
+
+#[test]
+fn standard_input_reaches_rank_0() {
+    let fib = "seq 20000 | $0 launch -n 2 fib - --modulus 7 --output x.jsonl";
+    let run = "seq 20000 | sed 's/.*/fib &/' | \
+               $0 launch -n 2 run job.toml --tasks - --output x.jsonl";
+    for line in [fib, run] {
+        let pool = shell(line);
+        pool.dir().write("job.toml", "");
+        let (ran, dir) = pool.run();
+        ran.code(0);
+        assert_eq!(dir.records("x.jsonl").len(), 20000);
+    }
+}
+
+#[test]
+fn what_came_by_standard_input_is_not_started_again() {
+    let pool = shell("exec $0 launch -n 2 run --tasks - --output job.results.jsonl < tasks");
+    let fifo = pool.dir().path().join("tasks");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let mut running = pool.start();
+    let mut writer = std::fs::OpenOptions::new().write(true).open(fifo).unwrap();
+    writer.write_all(b"fib 7\n").unwrap();
+    wait_for_records(&mut running, 1);
+    kill(rank0(&running).expect("rank 0 runs"), Signal::KILL);
+    let (ran, dir) = running.wait();
+    ran.code(2).says("its tasks came from a stream, which no restart can read again");
+    is_clean(&dir);
 }
