@@ -176,6 +176,7 @@ pub(crate) fn fates(journal: &str, site: &Site) -> BTreeMap<String, String> {
                 assert_eq!(earlier.is_some(), line["nearer"] == true, "once, or nearer: {line}");
                 assert!(earlier.is_none_or(|(_, before)| depth < before), "{line}");
             }
+            None if text("simhash").is_some() => {}
             None => urls[n - 1].1 = text("fate").expect("a line on a URL or on its fate"),
         }
     }
@@ -284,4 +285,30 @@ fn the_same_body_is_a_duplicate() {
     assert_eq!(crawl.fate(&first), "ok");
     let canonical = crawl.output("a.test/y")["canonical"].as_str().unwrap();
     assert_eq!(short(canonical, &site), "a.test/x");
+}
+
+#[test]
+fn nearly_the_same_words_are_a_near_duplicate() {
+    let words = |seed: usize| (0..400).map(|n| format!("word{} ", n * (seed + 7) % 397)).collect();
+    let text = |seed| -> String { words(seed) };
+    let (one, other) = (text(1), text(2));
+    let site = Site::hosts(move |_, path| {
+        Some(match path {
+            "/" => page("/", &["/1", "/2", "/3", "/few1", "/few2", "/gone1", "/gone2"]),
+            "/1" => html(format!("<p>{one} at 12:01")),
+            "/2" => html(format!("<div>{one} at 12:02</div>")),
+            "/3" => html(other.clone()),
+            "/few1" | "/few2" => html(format!("few words {path}")),
+            path => html(format!("{other} {path}")).status(404),
+        })
+    });
+    let near = |crawl: &Crawl| -> Vec<String> {
+        let near = |record: &Value| record.get("near_duplicate_of")?.as_str().map(str::to_owned);
+        crawl.records.values().filter_map(near).map(|url| short(&url, &site)).collect()
+    };
+    let looking = crawl(2, &site, &["a.test/"], "near_duplicates = true");
+    let found = near(&looking);
+    assert!(found == ["a.test/1"] || found == ["a.test/2"], "{found:?}");
+    assert_eq!(looking.account["fates"]["ok"], 8, "{}", looking.account);
+    assert!(near(&crawl(1, &site, &["a.test/"], "")).is_empty());
 }

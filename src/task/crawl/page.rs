@@ -176,7 +176,7 @@ impl Reader {
             slow_down: None,
             is_redirect: redirect.is_some(),
             refused: (!kept).then(|| format!("type: {}", content_type.essence).into()),
-            simhash: page.and_then(|page| page.simhash),
+            simhash: page.and_then(|page| page.simhash).filter(|_| is_page && kept),
             found: found.links,
             n_known: found.n_known,
         };

@@ -71,8 +71,14 @@ impl CrawlSource {
             return Ok(Note { hidden: true, ..Note::default() });
         };
         let mut members = self.origin(numbers)?;
+        let near = match (&duplicate_of, report.simhash) {
+            (None, Some(print)) => self.frontier().near(page, print)?,
+            _ => None,
+        };
         if let Some((_, url)) = duplicate_of {
             let _ = write!(members, ",\"duplicate_of\":{}", json(&url));
+        } else if let Some(url) = near {
+            let _ = write!(members, ",\"near_duplicate_of\":{}", json(&url));
         }
         Ok(Note { members: members.into_bytes(), hidden: false })
     }

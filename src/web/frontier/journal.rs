@@ -1,9 +1,11 @@
-//! The journal of a crawl: one JSON line for each URL ever seen, and one for what became of it.
+//! The journal of a crawl: one JSON line for each URL ever seen, and one for what became of it;
+//! where near-duplicates are looked for, also one for the fingerprint of a text like no other.
 //!
 //! ```text
 //! {"n":17,"url":"http://h.example/a","depth":2,"from":3}
 //! {"n":18,"url":"http://h.example/b","depth":2,"from":3,"skip":"scope: another host"}
 //! {"n":17,"fate":"ok","digest":"00112233445566778899aabbccddeeff"}
+//! {"n":17,"simhash":"0123456789abcdef"}
 //! ```
 //!
 //! Of several lines on what became of a URL the last counts.
@@ -59,6 +61,14 @@ pub(super) struct FateLine<'a> {
     pub(super) fate: std::borrow::Cow<'a, str>,
     #[serde(default, borrow)]
     pub(super) digest: Option<&'a str>,
+}
+
+/// A line on the words of a page.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct SimhashLine<'a> {
+    pub(super) n: u64,
+    #[serde(borrow)]
+    pub(super) simhash: &'a str,
 }
 
 /// The file, open for appending.
@@ -172,6 +182,13 @@ impl Journal {
             write!(to, ",\"digest\":\"{digest:032x}\"").expect("writing to a buffer cannot fail");
         }
         to.extend_from_slice(b"}\n");
+        self.flush_if_large()
+    }
+
+    /// Writes the fingerprint of a page's words.
+    pub(super) fn simhash(&mut self, page: u64, print: u64) -> Result<()> {
+        writeln!(self.buffer, "{{\"n\":{page},\"simhash\":\"{print:016x}\"}}")
+            .expect("writing to a buffer cannot fail");
         self.flush_if_large()
     }
 

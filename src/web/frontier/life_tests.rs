@@ -310,6 +310,25 @@ fn a_budget_may_be_raised_in_the_next_run() {
 }
 
 #[test]
+fn near_duplicates_are_known_in_the_next_run() {
+    let folder = Folder::new();
+    let settings = Settings { robots: false, ..Settings::default() };
+    let mut crawl = Crawl::at(settings.clone(), &folder.journal(), None);
+    crawl.find(&["http://h/a", "http://h/b", "http://h/c"]);
+    crawl.resolve(&[1]);
+    for (print, near) in [(0b0000, None), (0b0111, Some("http://h/a".to_owned()))] {
+        let fetch = crawl.fetch();
+        crawl.end(&fetch, &ok(fetch.page.0.into()));
+        assert_eq!(crawl.frontier.near(fetch.page, print).unwrap(), near);
+    }
+    crawl.frontier.finish().unwrap();
+    for (done, near) in [(&["http://h/a"][..], Some("http://h/a".to_owned())), (&[], None)] {
+        let mut crawl = Crawl::at(settings.clone(), &folder.journal(), Some(done));
+        assert_eq!(crawl.frontier.near(PageId(3), 0b0111).unwrap(), near);
+    }
+}
+
+#[test]
 fn a_journal_that_is_none_is_named_with_its_line() {
     let check = |text: &str, expected: &str| {
         let folder = Folder::new();

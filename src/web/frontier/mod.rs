@@ -26,6 +26,7 @@ mod ends;
 mod found;
 mod host;
 mod journal;
+mod near;
 mod nearer;
 mod queue;
 mod resume;
@@ -61,6 +62,7 @@ use clocks::{Clocks, LaneId, Nanos};
 use depths::Depths;
 use host::{Closed, Hosts, Phase};
 use journal::Journal;
+use near::NearIndex;
 use queue::Store;
 use seen::Digests;
 use spill::Spill;
@@ -71,6 +73,8 @@ pub struct Frontier {
     settings: Settings,
     seen: Seen,
     digests: Digests,
+    /// Fingerprints of texts, where they are told.
+    near: NearIndex,
     hosts: Hosts,
     clocks: Clocks,
     store: Store,
@@ -125,6 +129,7 @@ impl Frontier {
         let mut frontier = Self {
             seen: Seen::default(),
             digests: Digests::default(),
+            near: NearIndex::default(),
             hosts: Hosts::default(),
             clocks: Clocks::new(nanos(settings.delay), settings.per_host),
             store: Store::new(Spill::new(&spill), settings.queue_memory),
@@ -303,7 +308,7 @@ impl Frontier {
         let patterns = self.patterns.capacity() * (size_of::<(u64, u64)>() + 1);
         Memory {
             seen: self.seen.memory(),
-            digests: self.digests.memory(),
+            digests: self.digests.memory() + self.near.memory(),
             hosts: self.hosts.memory(),
             queued,
             clocks: self.clocks.memory(),
@@ -319,7 +324,7 @@ impl Frontier {
 pub struct Memory {
     /// The URLs seen.
     pub seen: usize,
-    /// The digests of bodies.
+    /// The digests of bodies and the fingerprints of texts.
     pub digests: usize,
     /// Hosts with their rules and queues.
     pub hosts: usize,

@@ -14,7 +14,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::journal::{FateLine, PageLine};
+use super::journal::{FateLine, PageLine, SimhashLine};
 use super::tally;
 use super::types::Found;
 use super::{Frontier, host};
@@ -22,6 +22,7 @@ use super::{Frontier, host};
 const READ: usize = 1 << 20;
 const PAGE: &[u8] = b",\"url\":";
 const FATE: &[u8] = b",\"fate\":";
+const SIMHASH: &[u8] = b",\"simhash\":";
 
 /// The fate of each URL as its place in a short list: `ok` and the like, and one text each for
 /// the failures and budgets.
@@ -131,8 +132,12 @@ impl Frontier {
                 if self.know(&line, fates.get(line.n), is_done)? {
                     fates.set_done(line.n);
                 }
+                continue;
+            }
+            self.journal.know(None, start, lines.position);
+            if lines.is(SIMHASH) {
+                self.know_simhash(&lines.parse()?, &fates)?;
             } else {
-                self.journal.know(None, start, lines.position);
                 self.know_digest(&lines.parse()?, &fates)?;
             }
         }
@@ -146,7 +151,9 @@ impl Frontier {
             if lines.is(FATE) {
                 let line: FateLine<'_> = lines.parse()?;
                 fates.set(line.n, &line.fate)?;
-            } else if !lines.is(PAGE) || lines.line.ends_with(b",\"nearer\":true}\n") {
+            } else if !(lines.is(PAGE) || lines.is(SIMHASH))
+                || lines.line.ends_with(b",\"nearer\":true}\n")
+            {
                 let line: PageLine<'_> = lines.parse()?;
                 self.superseded.insert(xxh3_64(line.url.as_bytes()), line.depth);
             }
@@ -160,6 +167,15 @@ impl Frontier {
         if let Some(digest) = line.digest.filter(|_| fates.is_done(line.n)) {
             let digest = u128::from_str_radix(digest, 16);
             self.digests.insert(digest.context("the journal has a digest that is none")?, line.n);
+        }
+        Ok(())
+    }
+
+    /// The same of a fingerprint of words.
+    fn know_simhash(&mut self, line: &SimhashLine<'_>, fates: &Fates) -> Result<()> {
+        if fates.is_done(line.n) {
+            let print = u64::from_str_radix(line.simhash, 16);
+            self.near.insert(print.context("the journal has a fingerprint that is none")?, line.n);
         }
         Ok(())
     }
