@@ -144,21 +144,22 @@ class Bench:
         versions = command([self.venv / "bin" / "python", "-c", text], self.env).split()
         self.versions.update(zip(("mpi4py", "ppft", "Python"), versions))
 
-    def install(self, packages):
-        """The private environment, made anew unless it holds the packages."""
-        marker, wanted = self.venv / "complete", "\n".join(packages)
+    def install(self, packages, venv=None):
+        """A private environment, made anew unless it holds the packages."""
+        venv = venv or self.venv
+        marker, wanted = venv / "complete", "\n".join(packages)
         if marker.exists() and wanted in marker.read_text():
             return
-        say(f"getting {', '.join(packages)} from PyPI into .deps/bench")
-        python = self.venv / "bin" / "python"
+        say(f"getting {', '.join(packages)} from PyPI into .deps/{venv.name}")
+        python = venv / "bin" / "python"
         pip = [python, "-m", "pip"]
         try:
-            command([sys.executable, "-m", "venv", "--clear", self.venv], os.environ)
+            command([sys.executable, "-m", "venv", "--clear", venv], os.environ)
         except DidNotRun as error:  # Debian without python3-venv: scripts/setup may have got a pip
             wheels = list(self.root.glob(".deps/debian/usr/share/python-wheels/pip-*.whl"))
             if not wheels:
                 raise DidNotRun(f"{error}; on Debian `apt install python3-venv`") from None
-            command([sys.executable, "-m", "venv", "--clear", "--without-pip", self.venv], os.environ)
+            command([sys.executable, "-m", "venv", "--clear", "--without-pip", venv], os.environ)
             pip = [python, wheels[0] / "pip"]
         words = [*pip, "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:", *packages]
         command(words, os.environ, limit=None)

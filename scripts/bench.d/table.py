@@ -38,7 +38,7 @@ def aim(row):
 
 
 def amount(value, unit):
-    if unit in ("tasks/s", "B/s"):
+    if unit in ("tasks/s", "pages/s", "B/s"):
         for size, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
             if value >= size:
                 return f"{value / size:.3g} {prefix}{unit}" if unit == "B/s" else f"{value / size:.3g} {prefix} {unit}"

@@ -1,0 +1,303 @@
+"""Pages a second of a crawl, against wget2, Scrapy and a bare load generator, and how near to its
+delay a polite crawl keeps.
+
+All of them ask one nginx on loopback for the documentation that rustup brings, which counts the
+requests (stub_status), and all keep 16 connections and no delay. Ours is one rank without mpirun,
+robots.txt obeyed, links extracted, outcomes and the journal of URLs written; wget2 writes the
+pages, Scrapy a line each. Times are whole runs, from the program's start to its end.
+"""
+
+import atexit
+import json
+import os
+import re
+import resource
+import shutil
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+import machine
+from measure import Group, Row
+from runner import DidNotRun, command, say, started, stop
+
+CONNECTIONS = 16
+RANKS = 2  # for the memory of all ranks
+WGET2, SCRAPY, WRK, IDEAL, LIMIT = "wget2", "Scrapy", "wrk", "the rate that the delay allows", "300 MB"
+DEBIAN = {"nginx": "nginx-light", "wget2": "wget2", "wrk": "wrk"}
+HOSTS, PAGES, DELAY = 200, 20, 0.5
+PORT = 18_480
+
+
+def groups(bench):
+    site = Site(bench)
+    polite = Polite(bench, site)
+    return [
+        Group(
+            "crawl",
+            [site.ours, site.wget2, site.scrapy, site.wrk, site.memory],
+            [
+                Row("crawl of the Rust documentation", "ours", WGET2, "pages/s", aim=1.5),
+                Row("CPU time a page", "ours, CPU", f"{WGET2}, CPU", "ms", less_is_better=True, aim=1),
+                Row("the same crawl", "ours", SCRAPY, "pages/s", aim=100),
+                Row("the same, of what nginx gives", "ours", WRK, "pages/s"),
+                Row(f"memory of {RANKS} ranks together", "ours, MB", LIMIT, "MB", less_is_better=True, aim=1),
+            ],
+            [site.prepare],
+        ),
+        Group(
+            "polite crawl",
+            [polite.ours],
+            [Row(f"{HOSTS} hosts, {DELAY:g} s of delay", "ours", IDEAL, "pages/s", aim=0.95)],
+            [polite.prepare],
+        ),
+    ]
+
+
+class Nginx:
+    """One server for everything, ended with this program."""
+
+    process = None
+
+    def __init__(self, bench):
+        self.bench, self.folder = bench, bench.folder / "nginx"
+
+    def start(self, site, web):
+        if Nginx.process is not None:
+            return
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        temporary = "".join(
+            f"{kind}_temp_path {self.folder / kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        user = "user root;" if os.geteuid() == 0 else ""
+        conf = f"""{user} daemon off; worker_processes auto; pid {self.folder / "pid"}; error_log {self.folder / "error"};
+events {{ worker_connections 1024; }}
+http {{
+    access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000000; server_tokens off; {temporary}
+    types {{ text/html html; text/css css; text/javascript js; image/svg+xml svg; text/plain txt md; }}
+    default_type application/octet-stream; charset utf-8;
+    server {{ listen 127.0.0.1:{PORT}; root {site}; location = /.status {{ stub_status; }} }}
+    server {{ listen {PORT + 1}; root {web}; }}
+}}
+"""
+        (self.folder / "conf").write_text(conf)
+        words = ["nginx", "-e", self.folder / "error", "-c", self.folder / "conf"]
+        Nginx.process = subprocess.Popen([str(word) for word in words], stdin=subprocess.DEVNULL, start_new_session=True)
+        atexit.register(stop, Nginx.process)
+        machine.SERVERS.append(Nginx.process.pid)
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                return self.requests()
+            except OSError:
+                if time.monotonic() > deadline or Nginx.process.poll() is not None:
+                    last = (self.folder / "error").read_text().splitlines()[-1:] if (self.folder / "error").exists() else []
+                    raise DidNotRun(f"nginx does not answer at port {PORT}: {' '.join(last)}") from None
+            time.sleep(0.05)
+
+    def requests(self):
+        """How many it has answered so far."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/.status", timeout=10) as answer:
+            return int(re.search(r"requests\s+\d+ \d+ (\d+)", answer.read().decode()).group(1))
+
+
+class Site:
+    """The documentation, crawled from its first page."""
+
+    def __init__(self, bench):
+        self.bench, self.nginx = bench, Nginx(bench)
+        self.quick = bench.seconds < 1
+        self.start = f"http://127.0.0.1:{PORT}/{'book/' if self.quick else ''}index.html"
+        self.scope = "path" if self.quick else "host"
+        self.scrapy_seconds = 5 if self.quick else 20
+        self.pages = None
+
+    def prepare(self):
+        find_programs(self.bench)
+        sysroot = Path(command(["rustc", "--print", "sysroot"], self.bench.env).strip())
+        site = sysroot / "share" / "doc" / "rust" / "html"
+        if not (site / "book" / "index.html").exists():
+            raise DidNotRun(f"{site} is not there (`rustup component add rust-docs`)")
+        web = self.bench.folder / "web"
+        shutil.rmtree(web, ignore_errors=True)
+        write_web(web)
+        self.nginx.start(site, web)
+        self.bench.install(["scrapy>=2.13,<3"], self.venv())
+        self.bench.versions["Scrapy"] = command([self.venv() / "bin" / "scrapy", "version"], self.bench.env).split()[-1]
+        self.ours()  # the file cache is warm for everybody
+        say(f"crawl: {self.pages:,} pages")
+
+    def venv(self):
+        return self.bench.root / ".deps" / "bench-crawl"
+
+    def counted(self, words, **options):
+        """Requests, seconds and CPU seconds of a command."""
+        before, used, start = self.nginx.requests(), children(), time.perf_counter()
+        out = command(words, self.bench.env, cwd=self.bench.folder, **options)
+        took, used = time.perf_counter() - start, children() - used
+        requests = self.nginx.requests() - before - 1
+        if requests < 100:
+            raise DidNotRun(f"{Path(str(words[0])).name} asked for {requests} pages only: {out[-200:]}")
+        return requests, took, used
+
+    def crawl_words(self):
+        run = ["--output", "crawl.jsonl", "--overwrite", "--quiet", "--stats", "crawl.json"]
+        flags = ["--scope", self.scope, "--delay", "0s", "--per-host", CONNECTIONS, "--allow-private", "--anonymous"]
+        return [self.bench.binary, "crawl", self.start, *flags, "--io-threads", CONNECTIONS, *run]
+
+    def ours(self):
+        requests, took, used = self.counted(self.crawl_words())
+        stats = json.loads((self.bench.folder / "crawl.json").read_text())
+        account = stats["sources"][0]
+        if stats["failed"] or account["open"]:
+            raise DidNotRun(f"{stats['failed']} pages failed, {account['open']} are left")
+        if self.pages not in (None, requests):
+            raise DidNotRun(f"{requests} pages now, {self.pages} before")
+        self.pages = requests
+        return {"ours": requests / took, "ours, CPU": used / requests * 1e3}
+
+    def wget2(self):
+        folder = self.bench.folder / "wget2"
+        words = ["wget2", "--recursive", "--level=0", f"--max-threads={CONNECTIONS}", "--quiet", "--no-config"]
+        scope = ["--no-parent"] if self.quick else []
+        try:
+            # What it has not found (links to nowhere) makes its exit code 8.
+            shell = ["bash", "-c", '"$@"; code=$?; [ $code = 8 ] || exit $code', "wget2"]
+            requests, took, used = self.counted([*shell, *words, *scope, f"--directory-prefix={folder}", self.start])
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        return {WGET2: requests / took, f"{WGET2}, CPU": used / requests * 1e3}
+
+    def scrapy(self):
+        """For so many seconds only: it is that slow."""
+        words = [self.venv() / "bin" / "scrapy", "runspider", self.bench.scripts / "peer_scrapy.py"]
+        settings = {"CONCURRENT_REQUESTS": CONNECTIONS, "CONCURRENT_REQUESTS_PER_DOMAIN": CONNECTIONS}
+        settings["CLOSESPIDER_TIMEOUT"] = self.scrapy_seconds
+        flags = [flag for name, value in settings.items() for flag in ("-s", f"{name}={value}")]
+        requests, took, _ = self.counted([*words, "-a", f"start={self.start}", *flags, "-O", "scrapy.jsonl"])
+        return {SCRAPY: requests / took}
+
+    def wrk(self):
+        """The same pages in turn, nothing done with them."""
+        urls = self.bench.folder / "urls.txt"
+        with open(self.bench.folder / "crawl.jsonl", encoding="utf-8") as records:
+            paths = [json.loads(line)["input"]["url"].split(f":{PORT}", 1)[1] for line in records]
+        urls.write_text("\n".join(paths) + "\n")
+        script = self.bench.folder / "wrk.lua"
+        script.write_text(
+            "local paths, at = {}, 0\n"
+            f"for line in io.lines('{urls}') do paths[#paths + 1] = wrk.format('GET', line) end\n"
+            "request = function() at = at % #paths + 1; return paths[at] end\n"
+        )
+        seconds = max(2, round(2 * self.bench.seconds))
+        words = ["wrk", "-t", 2, "-c", CONNECTIONS, "-d", f"{seconds}s", "-s", script, f"http://127.0.0.1:{PORT}/"]
+        out = command(words, self.bench.env)
+        return {WRK: float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1))}
+
+    def memory(self):
+        """The most that all ranks had, each at its own peak."""
+        words = [self.bench.mpirun, "-n", RANKS, "--bind-to", "none", *self.crawl_words()]
+        peaks = {}
+        with started(words, self.bench.env, cwd=self.bench.folder) as process:
+            while process.poll() is None:
+                for pid in below(process.pid):
+                    peaks[pid] = peak(pid, "rankpool") or peaks.get(pid, 0)
+                time.sleep(0.05)
+            if process.returncode != 0:
+                raise DidNotRun(f"rankpool on {RANKS} ranks: exit code {process.returncode}: {process.stderr.read()[-300:]}")
+        return {"ours, MB": sum(peaks.values()) / 1e6, LIMIT: 300}
+
+
+class Polite:
+    """Many small hosts at addresses of their own, asked with a pause between."""
+
+    def __init__(self, bench, site):
+        self.bench, self.site = bench, site
+        self.pages = 6 if site.quick else PAGES
+
+    def prepare(self):
+        if Nginx.process is None:
+            raise DidNotRun("there is no nginx")
+        hosts = {f"host{n}.test": f"127.1.{n // 250}.{n % 250 + 1}" for n in range(HOSTS)}
+        seeds = [f"http://{host}:{PORT + 1}/{self.pages}.html" for host in hosts]
+        pairs = ", ".join(f'"{host}" = "{address}"' for host, address in hosts.items())
+        self.bench.job(
+            "polite",
+            f'io_threads = {HOSTS}\n[[task]]\nkind = "crawl"\nseeds = {json.dumps(seeds)}\nanonymous = true\n'
+            f'allow_private = true\ndelay = "{DELAY * 1e3:.0f}ms"\nresolve = {{ {pairs} }}\n',
+        )
+
+    def ours(self):
+        stats = self.bench.rankpool(RANKS, "run", "polite.toml", "--output", "polite.jsonl", "--overwrite")
+        hosts = stats["sources"][0]["hosts"]
+        fetched = sum(host["pages"] for host in hosts.values())
+        if len(hosts) != HOSTS or fetched != HOSTS * (self.pages + 1) or stats["failed"]:
+            raise DidNotRun(f"{fetched} pages of {len(hosts)} hosts, {stats['failed']} failed")
+        shortest = min(host["shortest_gap"] for host in hosts.values())
+        if shortest < DELAY:
+            raise DidNotRun(f"two fetches of a host were {shortest} s apart")
+        # Each host: its robots.txt, then its pages, with a pause before each page.
+        ideal = fetched / ((self.pages + 1) * DELAY)
+        return {"ours": fetched / stats["wall_seconds"], IDEAL: ideal}
+
+
+def write_web(folder):
+    """The same pages for every host: `N.html` links to `1.html` up to itself."""
+    folder.mkdir(parents=True)
+    for pages in range(PAGES + 1):
+        links = "".join(f"<a href={n}.html>{n}</a>\n" for n in range(pages))
+        (folder / f"{pages}.html").write_text(f"<title>{pages}</title>\n{links}")
+
+
+def find_programs(bench):
+    missing = {name: package for name, package in DEBIAN.items() if not program(name)}
+    if missing and os.geteuid() == 0 and shutil.which("apt-get"):
+        say(f"getting {', '.join(missing.values())} from Debian")
+        env = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
+        command(["apt-get", "update", "-qq"], env)
+        command(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing.values()], env)
+        missing = {name: package for name, package in DEBIAN.items() if not program(name)}
+    if missing:
+        raise DidNotRun(f"{', '.join(missing)} missing (Debian: `apt install {' '.join(missing.values())}`)")
+    bench.versions["wget2"] = command(["wget2", "--version"], bench.env).split()[2]
+    bench.versions["nginx"] = subprocess.run(
+        ["nginx", "-v"], capture_output=True, text=True, check=False).stderr.strip().split("/")[-1]
+
+
+def program(name):
+    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+
+
+def children():
+    """CPU seconds of everything that this program has waited for."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def below(ancestor):
+    parents = {}
+    for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
+        try:
+            parents[pid] = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+        except OSError:
+            continue
+    found = {ancestor}
+    while True:
+        more = {pid for pid, parent in parents.items() if parent in found} | found
+        if more == found:
+            return found
+        found = more
+
+
+def peak(pid, name):
+    """The most memory that a process of this name has had, in bytes (proc(5))."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return None
+    fields = dict(line.split(":", 1) for line in status.splitlines())
+    if fields["Name"].strip() != name or "VmHWM" not in fields:
+        return None
+    return int(fields["VmHWM"].split()[0]) * 1024
