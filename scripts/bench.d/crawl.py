@@ -84,7 +84,8 @@ http {{
 """
         (self.folder / "conf").write_text(conf)
         words = ["nginx", "-e", self.folder / "error", "-c", self.folder / "conf"]
-        Nginx.process = subprocess.Popen([str(word) for word in words], stdin=subprocess.DEVNULL, start_new_session=True)
+        nowhere = {name: subprocess.DEVNULL for name in ("stdin", "stdout", "stderr")}
+        Nginx.process = subprocess.Popen([str(word) for word in words], **nowhere, start_new_session=True)
         atexit.register(stop, Nginx.process)
         machine.SERVERS.append(Nginx.process.pid)
         deadline = time.monotonic() + 10
