@@ -58,7 +58,7 @@
 //! - A task that fails is an outcome, a panic included. A rank that fails ends the world at
 //!   once, with its reason, and never leaves the others waiting.
 //! - Rank 0's memory does not grow with the length of a job, but for 16 bytes for each record
-//!   of an earlier run that it goes on with.
+//!   of an earlier run that it goes on with, and for tasks that others have named and that wait.
 //!
 //! The rules on who may use what are tests (`tests/it/tidy.rs`).
 

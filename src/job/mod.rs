@@ -143,18 +143,17 @@ impl JobSpec {
             .with_context(|| place.to_string())?;
         let numbered = |idx: usize| format!("{place}: [[task]] {}: ", idx + 1);
         let linked = after::take(&mut written.task, settings.ordered, numbered)?;
-        let wanted = stream::Wanted::new(stream, kinds)?;
+        let wanted = stream::Wanted::new(stream, kinds, &written.task)?;
         let of_stream = wanted.iter().flat_map(|wanted| wanted.tables(&written.task));
         written.task.extend(of_stream.collect::<Vec<_>>());
         let kinds = kinds_of(kinds, &written.task, numbered)?;
         tables::replace(&mut written.task, &overrides.tables).with_context(|| place.to_string())?;
         let mut seen = SeenByContent::default();
-        let mut tables = plan(&kinds, written.task, folder, &mut seen, numbered)?;
+        let mut tables = plan(&kinds, (written.task, linked.len()), folder, &mut seen, numbered)?;
         after::link(&mut tables, linked, settings.shard).with_context(|| place.to_string())?;
-        let connect = |wanted: stream::Wanted| {
-            wanted.connect(&mut tables, settings.ordered, folder, &mut seen)
-        };
-        let stream = wanted.map(connect).transpose()?;
+        let connect =
+            |wanted: stream::Wanted| wanted.connect(&mut tables, &settings, folder, &mut seen);
+        let stream = wanted.map(connect).transpose().with_context(|| place.to_string())?;
         check_order(&settings, &tables).with_context(|| place.to_string())?;
         Ok(Self { name: stem.into_owned(), settings, tables, stream })
     }
@@ -169,7 +168,7 @@ impl JobSpec {
         let (folder, tables) = (Path::new(""), vec![table]);
         let kinds = kinds_of(kinds, &tables, |_| String::new())?;
         let mut seen = SeenByContent::default();
-        let tables = plan(&kinds, tables, folder, &mut seen, |_| String::new())?;
+        let tables = plan(&kinds, (tables, 1), folder, &mut seen, |_| String::new())?;
         check_order(&settings, &tables)?;
         Ok(Self { name: name.to_owned(), settings, tables, stream: None })
     }
@@ -192,13 +191,18 @@ impl JobSpec {
             #[serde(flatten)]
             keys: Table,
         }
-        let task = self.tables.iter().map(|table| {
+        let task = self.own_tables().iter().map(|table| {
             let mut keys = table.plan.resolved.clone();
             keys.remove("kind");
             ResolvedTable { kind: table.kind.name(), linked: &table.linked, keys }
         });
         let job = ResolvedJob { settings: self.settings.resolved()?, task: task.collect() };
         toml::to_string(&job).context("cannot write the resolved job as TOML")
+    }
+
+    /// The tables of the job file, without those of the stream.
+    fn own_tables(&self) -> &[TableSpec] {
+        &self.tables[..self.stream.as_ref().map_or(self.tables.len(), |stream| stream.first)]
     }
 
     /// The results file that a later run can go on with, or why it cannot.
@@ -227,7 +231,7 @@ impl JobSpec {
         let n_tasks = counts.iter().flatten().fold(0, |sum: u64, &n| sum.saturating_add(n));
         // A source that reads standard input does not know how much is still to come.
         let at_least = if counts.contains(&None) { "at least " } else { "" };
-        let n_tables = self.tables.len() as u64;
+        let n_tables = self.own_tables().len() as u64;
         format!("{at_least}{} in {}", counted(n_tasks, "task"), counted(n_tables, "table"))
     }
 }
@@ -260,9 +264,10 @@ fn kind_of(kinds: &Kinds, table: &Table) -> Result<&'static dyn Kind> {
     bail!("unknown kind `{name}`; {meant}there are {}", complaint::listed(names()))
 }
 
+/// Plans the tables, of which so many are the job's own, and the others those of its stream.
 fn plan(
     kinds: &[&'static dyn Kind],
-    tables: Vec<Table>,
+    (tables, n_own): (Vec<Table>, usize),
     folder: &Path,
     seen: &mut SeenByContent,
     place: impl Fn(usize) -> String,
@@ -272,7 +277,12 @@ fn plan(
         table.remove("kind");
         let misplaced = JobFile::KEYS.into_iter().find(|key| table.contains_key(*key));
         let mut context = PlanContext { folder, seen: &mut *seen };
-        let plan = kind.plan(table, &mut context).map_err(|error| {
+        let plan = if idx < n_own {
+            kind.plan(table, &mut context)
+        } else {
+            kind.plan_streamed(table, &mut context)
+        };
+        let plan = plan.map_err(|error| {
             let told = complaint::explain(&error);
             anyhow!("{}{}", place(idx), at_its_place(&told, misplaced).unwrap_or(told))
         })?;

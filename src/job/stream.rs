@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use toml::{Table, Value};
 
 use super::after::Linked;
-use super::{Kinds, TableSpec, complaint};
+use super::{Kinds, Settings, TableSpec, complaint};
 use crate::cli::StreamOptions;
 use crate::task::items::SeenByContent;
-use crate::task::stream::{BadLine, From, Stream, Streamed};
-use crate::task::{Kind, PlanContext};
+use crate::task::stream::{BadLine, From, Naming, Stream, Streamed};
+use crate::task::{Kind, Nothing, PlanContext};
 
 /// The kinds of a stream.
 type OfStream = Vec<(&'static dyn Kind, &'static dyn Streamed)>;
@@ -23,9 +23,13 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    /// Nothing where no option asks for a stream.
-    pub(super) fn new(options: &StreamOptions, kinds: &Kinds) -> Result<Option<Self>> {
-        if options.tasks.is_none() && !options.keep_open {
+    /// Nothing where no option asks for a stream, and no task of the tables may name others.
+    pub(super) fn new(
+        options: &StreamOptions,
+        kinds: &Kinds,
+        written: &[Table],
+    ) -> Result<Option<Self>> {
+        if options.tasks.is_none() && !options.keep_open && !written.iter().any(names_tasks) {
             return Ok(None);
         }
         let from = options.tasks.as_deref().map(From::new);
@@ -41,6 +45,9 @@ impl Wanted {
             let is_of =
                 |table: &&Table| table.get("kind").and_then(Value::as_str) == Some(kind.name());
             let mut table = streamed.table(written.iter().find(is_of));
+            if written.iter().filter(is_of).any(names_tasks) {
+                table.insert(THEN.to_owned(), true.into());
+            }
             table.insert("kind".to_owned(), kind.name().into());
             table
         };
@@ -51,10 +58,11 @@ impl Wanted {
     pub(super) fn connect(
         self,
         tables: &mut Vec<TableSpec>,
-        ordered: bool,
+        settings: &Settings,
         folder: &Path,
         seen: &mut SeenByContent,
     ) -> Result<OfJob> {
+        check_named(settings, tables)?;
         if self.from == Some(From::Stdin) && tables.iter().any(TableSpec::reads_stdin) {
             bail!("`--tasks -` and a table read standard input (`-`); give one of them a file");
         }
@@ -67,13 +75,51 @@ impl Wanted {
             lines.push((*kind, read.with_context(|| format!("`{}`", kind.name()))?));
         }
         let is_regular = self.from.as_ref().is_none_or(From::is_regular) && !self.keep_open;
-        let (stream, sources, bad) = Stream::new(self.from, self.keep_open, ordered, lines);
+        let (stream, sources, bad) =
+            Stream::new(self.from, self.keep_open, settings.ordered, lines);
         for (spec, source) in tables[first..].iter_mut().zip(sources) {
             spec.plan.source = Box::new(source);
+        }
+        for (idx, spec) in tables.iter_mut().enumerate() {
+            if !names_tasks(&spec.plan.resolved) {
+                continue;
+            }
+            let of_stream = idx.checked_sub(first);
+            if let Some(idx) = of_stream {
+                stream.names_tasks(idx);
+            }
+            let source = std::mem::replace(&mut spec.plan.source, Box::new(Nothing));
+            let naming = Naming::new(source, stream.clone(), of_stream.is_some());
+            spec.plan.source = Box::new(naming);
         }
         tables.push(TableSpec { kind: &BadLine, plan: bad, linked: Linked::default() });
         Ok(OfJob { stream, first, is_regular })
     }
+}
+
+/// The key of tables whose tasks may name others.
+const THEN: &str = "then";
+
+fn names_tasks(table: &Table) -> bool {
+    table.get(THEN).and_then(Value::as_bool) == Some(true)
+}
+
+/// Tasks that others name come when these have ended, and where these ran.
+fn check_named(settings: &Settings, tables: &[TableSpec]) -> Result<()> {
+    let names = |table: &TableSpec| names_tasks(&table.plan.resolved);
+    let Some(idx) = tables.iter().position(names) else { return Ok(()) };
+    let place = format!("[[task]] {}: `{THEN}`", idx + 1);
+    ensure!(
+        !settings.ordered,
+        "{place}: tasks that others name have no order to write their records in; leave \
+         `ordered` out"
+    );
+    ensure!(
+        settings.shard.is_none(),
+        "{place}: tasks that others name are known only where these ran, and so are in no part \
+         of the job; leave `--shard` out"
+    );
+    Ok(())
 }
 
 /// A job's stream of tasks.

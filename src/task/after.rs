@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::{
-    Account, Begin, End, Ended, ErrorClass, Item, Next, Note, Recorded, Source, TaskError,
+    Account, Begin, End, Ended, ErrorClass, Item, Next, Note, Nothing, Recorded, Source, TaskError,
 };
 
 /// One table that waits or is waited for.
@@ -186,18 +186,5 @@ impl Source for Linked {
 
     fn finish(&mut self) -> Result<Option<Account>> {
         self.source.finish()
-    }
-}
-
-/// No tasks.
-struct Nothing;
-
-impl Source for Nothing {
-    fn next(&mut self, _: Duration) -> Result<Next> {
-        Ok(Next::Exhausted)
-    }
-
-    fn remaining(&self) -> Option<u64> {
-        Some(0)
     }
 }

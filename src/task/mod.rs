@@ -32,7 +32,9 @@ pub use cancel::{Cancel, Cancels};
 pub use context::{Context, Cpu, NoPool, Place};
 pub use limit::{Deadline, TimeLimit};
 pub use shard::{Shard, Sharded};
-pub use source::{Account, AskRecorded, Begin, End, Ended, Item, Next, Note, Recorded, Source};
+pub use source::{
+    Account, AskRecorded, Begin, End, Ended, Item, Next, Note, Nothing, Recorded, Source,
+};
 
 /// Every kind of work, in the order in which help and errors list them.
 pub static KINDS: &[&dyn Kind] =
@@ -54,6 +56,11 @@ pub trait Kind: Sync {
     /// Errors name the key and the way out; the caller puts the file and the table's number
     /// in front.
     fn plan(&self, table: toml::Table, context: &mut PlanContext<'_>) -> Result<Plan>;
+
+    /// The same for a table of a stream, which [`stream::Streamed::table`] made.
+    fn plan_streamed(&self, table: toml::Table, context: &mut PlanContext<'_>) -> Result<Plan> {
+        self.plan(table, context)
+    }
 
     /// Builds what runs this table's tasks, on any rank, from [`Plan::options`].
     fn work(&self, options: &str) -> Result<Box<dyn Work>>;

@@ -65,6 +65,20 @@ pub trait Source {
     }
 }
 
+/// No tasks.
+#[derive(Debug)]
+pub struct Nothing;
+
+impl Source for Nothing {
+    fn next(&mut self, _: Duration) -> Result<Next> {
+        Ok(Next::Exhausted)
+    }
+
+    fn remaining(&self) -> Option<u64> {
+        Some(0)
+    }
+}
+
 /// What a source says of a whole run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Account {

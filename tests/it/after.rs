@@ -241,8 +241,14 @@ fn tables_wait_beside_a_stream_and_below_a_crawl() {
     let job = table("first", "", FAILS)
         + "[[task]]\nkind = \"crawl\"\nafter = \"first\"\nallow_private = true\nanonymous = true\n\
            seeds = [\"http://127.0.0.1:1/a\", \"http://127.0.0.1:1/b\", \"http://rank.invalid/\"]\n";
-    let (ran, dir) = rankpool().job(&job).run();
+    let (ran, dir) = rankpool().job(&job).args(["--stats", "stats.json"]).run();
     ran.code(1);
+    let stats: Value = serde_json::from_str(&dir.read("stats.json")).unwrap();
+    let hosts = stats["sources"][0]["hosts"].as_object().unwrap();
+    assert_eq!(hosts.len(), 2);
+    for host in hosts.values() {
+        assert_eq!(host["errors"], serde_json::json!({"cancelled": 1}), "asked for once");
+    }
     let pages: Vec<_> = dir.records(RESULTS).into_iter().filter(|r| r["kind"] == "crawl").collect();
     assert_eq!(pages.len(), 3);
     for page in pages {

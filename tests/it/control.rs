@@ -109,6 +109,24 @@ fn a_job_grows_shrinks_pauses_and_ends_with_everything_done() {
 }
 
 #[test]
+fn threads_that_wait_come_and_go_and_numbers_are_told_as_json() {
+    let waits = "[[task]]\nkind = 'probe'\naction = 'sleep'\ntime = '20ms'\ncount = 300\n";
+    let mut job = Job::start(1, waits, "--io-threads 1 --output out.jsonl");
+    assert_eq!(job.tell("io-threads 6").trim(), "6 I/O threads on rank 0");
+    job.until("six of them", |status| status["ranks"][0]["io_threads"] == 6);
+    let stats: Value = serde_json::from_str(&job.tell("stats --json")).unwrap();
+    assert_eq!(stats["kinds"][0]["kind"], "probe");
+    assert!(job.tell("status").starts_with("job: running for "));
+    assert_eq!(job.tell("io-threads 2 --rank 0").trim(), "2 I/O threads on rank 0");
+    let (ran, dir) = job.running.wait();
+    ran.code(0);
+    let records = dir.records("out.jsonl");
+    let threads: std::collections::BTreeSet<_> =
+        records.iter().map(|record| record["thread"].as_u64().unwrap()).collect();
+    assert!(records.len() == 300 && (2..=6).contains(&threads.len()), "{threads:?}");
+}
+
+#[test]
 fn tasks_are_cancelled_where_they_wait_where_they_run_and_before_they_come() {
     let long =
         "[[task]]\nkind = 'probe'\naction = 'sleep'\ntime = '1h'\npool = 'cpu'\nn = '0..30'\n";
@@ -185,7 +203,7 @@ fn commands_of_several_shells_do_not_mix() {
 
 #[test]
 fn mistakes_are_named_and_the_run_goes_on() {
-    let job = Job::start(1, &sleeps(40), "--output none --threads 2");
+    let job = Job::start(1, &sleeps(10_000), "--output none --threads 2");
     job.refused("dance", "unknown command `dance`; use one of status [--json], threads N");
     job.refused("threads 0", "`0` is no number of threads");
     job.refused("threads 3 --rank 7", "there is no rank 7; there are 1 ranks");
@@ -198,8 +216,9 @@ fn mistakes_are_named_and_the_run_goes_on() {
     assert_eq!((mode(""), mode("requests"), mode("job")), (0o700, 0o600, 0o600));
     let left = fs::read_dir(job.dir.join("ctl")).unwrap().count();
     assert_eq!(left, 2, "answers leave nothing behind");
+    job.tell("stop");
     let (ran, dir) = job.running.wait();
-    ran.code(0);
+    ran.code(3);
     assert!(!dir.path().join("ctl").exists(), "it is gone with its job");
 }
 

@@ -45,6 +45,11 @@ fn n_tasks(flags: &[&str]) -> usize {
 /// Runs a job on two ranks; every task has to be ok. Gives its records.
 #[track_caller]
 fn run(flags: &[&str]) -> Vec<Value> {
+    run_with(flags, 0)
+}
+
+/// The same where so many tasks are named by others.
+fn run_with(flags: &[&str], n_named: usize) -> Vec<Value> {
     let files = ["--output", "results.jsonl", "--stats", "stats.json"];
     let (ran, dir) = mpirun(2).args(["run"]).args(flags.iter().copied()).args(files).run();
     ran.code(0).says(" 0 failed, in ").says("on 2 ranks, ");
@@ -52,7 +57,7 @@ fn run(flags: &[&str]) -> Vec<Value> {
     let records = dir.records("results.jsonl");
     assert_eq!(stats["ok"], records.len());
     assert!(records.iter().all(|record| record["status"] == "ok"));
-    assert_eq!(records.len(), n_tasks(flags));
+    assert_eq!(records.len(), n_tasks(flags) + n_named);
     records
 }
 
@@ -124,7 +129,7 @@ fn every_way_to_name_terms_and_to_take_them() {
 #[test]
 fn every_way_to_run_a_command() {
     let (command, text) = read("command");
-    let records = run(&[&command]);
+    let records = run_with(&[&command], 2);
     let output = |arg: &str| {
         let of = |record: &&Value| record["input"]["args"][0] == arg;
         records.iter().find(of).unwrap()["output"]["stdout"].as_str().unwrap().to_owned()
@@ -133,6 +138,9 @@ fn every_way_to_run_a_command() {
     assert!(output("command.toml").ends_with(" command.toml\n"));
     assert!(output("B").starts_with("B\nC B\n"), "{}", output("B"));
     assert_eq!(output("a.in"), "");
+    let runs = |run: &str| records.iter().filter(|record| record["input"]["run"] == run).count();
+    assert_eq!([runs("echo named"), runs("echo listed")], [1, 1]);
+    assert!(records.iter().any(|record| record["input"]["n"] == 10), "a named term");
 
     // The keys that it shows, commented out or not, are all that the program knows.
     let resolved = rankpool().args(["check", &command]).run().0.stdout;

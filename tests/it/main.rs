@@ -68,6 +68,8 @@ mod robots;
 mod slurm;
 // Ranks that die, signals, limits: what a run survives and how it ends early.
 mod survival;
+// Tasks that others name.
+mod then;
 // The rules of the architecture.
 mod tidy;
 // What a crawl reads of addresses and pages: properties, and another parser's opinion.

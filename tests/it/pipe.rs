@@ -288,6 +288,49 @@ fn a_stream_stands_beside_a_job_file_and_takes_its_options() {
 }
 
 #[test]
+fn commands_come_as_lines() {
+    let pool = rankpool().line("run job.toml --tasks tasks.txt --output out.jsonl --ordered");
+    pool.dir().write(
+        "job.toml",
+        "[[task]]\nkind = 'command'\nrun = 'cat {}'\nargs = ['tasks.txt']\nok_exit = [0, 3]\n\
+         stdin = '{}'\nenv = { V = '7', W = '{}' }\n[[task]]\nkind = 'command'\nrun = 'true'\n",
+    );
+    let lines = [
+        "exec sh -c 'echo $V {} {#} $W'",
+        r#"{"kind":"command","run":["printf","%s","a  b"]}"#,
+        r#"{"kind":"command","run":"echo $((1+2)) | cat; exit 3","shell":true}"#,
+        "exec false",
+        "exec 'unclosed",
+        "crawl http://h/",
+        "exec true",
+        "command true",
+        "exec no-such-program",
+    ];
+    pool.dir().write("tasks.txt", &lines.join("\n"));
+    let (ran, dir) = pool.run();
+    ran.code(1);
+    let found = dir.records("out.jsonl");
+    let said = |idx: usize| found[idx]["output"]["stdout"].as_str().unwrap();
+    assert_eq!([2, 3, 4].map(said), ["7 {} {#}\n", "a  b", "3\n"]);
+    assert_eq!(found[4]["output"]["exit"], 3);
+    let failed = |idx: usize| {
+        let error = &found[idx]["error"];
+        (error["class"].as_str().unwrap(), error["message"].as_str().unwrap())
+    };
+    assert_eq!(failed(5), ("exit-code", "exit code 1"));
+    assert!(failed(6).1.starts_with("line 5 of `tasks.txt`: a quote is not closed"));
+    assert!(failed(7).1.starts_with("line 6 of `tasks.txt`: `crawl` takes no lines, but a table"));
+    assert_eq!(failed(10).0, "invalid-input");
+    assert_eq!(found[8]["input"], serde_json::json!({"run": "true", "args": []}));
+    let ids: BTreeSet<&str> = found.iter().map(|record| record["id"].as_str().unwrap()).collect();
+    assert_eq!((found.len(), ids.len()), (11, 11), "each time it is named it is another task");
+    let again = rankpool().in_dir(dir).line("run job.toml --tasks tasks.txt --output out.jsonl");
+    let (ran, dir) = again.args(["--resume", "--ordered"]).run();
+    ran.code(1).says("11 more had been done before");
+    assert_eq!(dir.records("out.jsonl").len(), 11);
+}
+
+#[test]
 fn a_long_stream_of_one_kind_needs_no_other_and_starts_at_once() {
     let pool = rankpool().line("run --tasks tasks --results out --quiet --threads 2");
     mkfifo(pool.dir().path(), "tasks");

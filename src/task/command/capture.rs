@@ -11,13 +11,15 @@ use crate::json;
 use crate::values::{Stored, Values, Writer};
 
 /// Bytes of the end that are remembered where the rest is in a file or cut: for the last line.
-const TAIL: usize = 512;
+pub(super) const TAIL: usize = 512;
 
 /// One stream of one command.
 pub(super) struct Capture<'a> {
     /// The stream's name.
     name: &'static str,
     limit: usize,
+    /// Bytes of the end that are remembered in any case.
+    n_last: usize,
     /// Where what is longer goes.
     files: Option<(&'a Values, &'a Path)>,
     kept: Vec<u8>,
@@ -33,14 +35,15 @@ enum ToFile<'a> {
 }
 
 impl<'a> Capture<'a> {
-    /// Nothing yet; up to `limit` bytes stay in memory.
+    /// Nothing yet; up to `limit` bytes stay in memory, and in any case the last `n_last`.
     pub(super) fn new(
         name: &'static str,
         limit: usize,
+        n_last: usize,
         files: Option<(&'a Values, &'a Path)>,
     ) -> Self {
         let (kept, tail) = (Vec::new(), Vec::new());
-        Self { name, limit, files, kept, tail, total: 0, file: ToFile::None }
+        Self { name, limit, n_last, files, kept, tail, total: 0, file: ToFile::None }
     }
 
     /// Takes what was printed next.
@@ -52,8 +55,12 @@ impl<'a> Capture<'a> {
             self.kept.extend_from_slice(bytes);
             return Ok(());
         }
+        if self.tail.is_empty() {
+            let start = self.kept.len().saturating_sub(self.n_last);
+            self.tail.extend_from_slice(&self.kept[start..]);
+        }
         self.tail.extend_from_slice(bytes);
-        self.tail.drain(..self.tail.len().saturating_sub(TAIL));
+        self.tail.drain(..self.tail.len().saturating_sub(self.n_last));
         let Some((values, folder)) = self.files else {
             self.kept.extend_from_slice(&bytes[..room.min(bytes.len())]);
             return Ok(());
@@ -78,9 +85,14 @@ impl<'a> Capture<'a> {
         Ok(())
     }
 
+    /// Its end, as far as it is remembered.
+    pub(super) fn last(&self) -> &[u8] {
+        if self.tail.is_empty() { &self.kept } else { &self.tail }
+    }
+
     /// The last line that says something.
     pub(super) fn last_line(&self) -> Option<String> {
-        let end = if self.tail.is_empty() { &self.kept } else { &self.tail };
+        let end = self.last();
         let end = String::from_utf8_lossy(&end[end.len().saturating_sub(TAIL)..]);
         let line = end.lines().map(str::trim).rfind(|line| !line.is_empty())?;
         Some(line.replace(char::is_control, " "))
@@ -139,7 +151,7 @@ mod tests {
 
     #[track_caller]
     fn check(limit: usize, parts: &[&[u8]], expected: &serde_json::Value, last: Option<&str>) {
-        let mut capture = Capture::new("out", limit, None);
+        let mut capture = Capture::new("out", limit, TAIL, None);
         for part in parts {
             capture.take(part).unwrap();
         }
@@ -153,6 +165,8 @@ mod tests {
         check(9, &[], &json!({"out": ""}), None);
         check(9, &[b"a\n", b"b \n\n"], &json!({"out": "a\nb \n\n"}), Some("b"));
         check(2, &[b"a", b"b"], &json!({"out": "ab"}), Some("ab"));
+        let cut = json!({"out": "x\n", "out_bytes": 4, "out_cut": true});
+        check(2, &[b"x\na", b"b"], &cut, Some("ab"));
         check(2, &[b"abc"], &json!({"out": "ab", "out_bytes": 3, "out_cut": true}), Some("abc"));
         check(0, &[b"a\n"], &json!({"out": "", "out_bytes": 2, "out_cut": true}), Some("a"));
         let cut = json!({"out": "a", "out_bytes": 3, "out_cut": true});
@@ -165,7 +179,7 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("rp-capture-{}", std::process::id()));
         let values = Values::new(None, "h", 2);
         let files = Some((&values, folder.as_path()));
-        let mut capture = Capture::new("out", 3, files);
+        let mut capture = Capture::new("out", 3, TAIL, files);
         for part in ["ab", "cd", "ef"] {
             capture.take(part.as_bytes()).unwrap();
         }
@@ -173,7 +187,7 @@ mod tests {
         let value = put(&capture);
         let path = value["out_file"].as_str().unwrap();
         assert_eq!((&value["out_offset"], &value["out_bytes"]), (&0.into(), &6.into()));
-        let mut killed = Capture::new("out", 3, files);
+        let mut killed = Capture::new("out", 3, TAIL, files);
         killed.take(b"12345").unwrap();
         drop(killed);
         assert_eq!(std::fs::read(path).unwrap(), b"abcdef");

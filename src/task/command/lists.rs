@@ -15,7 +15,7 @@ use crate::task::items::{self, Column, List, NumberItems, Product, Seen};
 use crate::task::{Input, Item, Next, Source};
 
 /// Expected seconds of a command; which takes longer is not known.
-const COST: f32 = 0.01;
+pub(super) const COST: f32 = 0.01;
 
 /// Patterns mean what they mean to a shell.
 const AS_A_SHELL: MatchOptions = MatchOptions {
@@ -146,6 +146,9 @@ pub(super) struct Commands {
     seen: Rc<RefCell<Seen>>,
     /// Counts the tables of the same command under the number 0.
     tables: Rc<RefCell<Seen>>,
+    /// Without lists, the input as in records: `seen` is for all such commands, those that come
+    /// as lines among them.
+    alone: Option<String>,
 }
 
 impl Commands {
@@ -156,12 +159,22 @@ impl Commands {
         tables: Rc<RefCell<Seen>>,
     ) -> Result<Self> {
         tables.borrow_mut().number(0);
-        Ok(Self { product: Product::new(lists)?, number: 0, seen, tables })
+        Ok(Self { product: Product::new(lists)?, number: 0, seen, tables, alone: None })
+    }
+
+    /// The one task of a table without lists.
+    pub(super) fn alone(input: String, seen: Rc<RefCell<Seen>>) -> Result<Self> {
+        let mut commands = Self::new(Vec::new(), seen, Rc::default())?;
+        commands.alone = Some(input);
+        Ok(commands)
     }
 
     /// How often a combination came before. One table alone knows by arithmetic; only where
     /// another one has the same command is each remembered.
     fn occurrence(&self, input: &Input, earlier: u32) -> u32 {
+        if let Some(input) = &self.alone {
+            return self.seen.borrow_mut().text(input);
+        }
         let Input::Text(text) = input else { return earlier };
         if self.tables.borrow().times(0) < 2 {
             return earlier;

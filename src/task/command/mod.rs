@@ -1,13 +1,17 @@
 //! The kind `command`: any program as a task.
 //!
 //! A table's command line has placeholders ([`template`]) for the values of lists ([`lists`]);
-//! each combination of values is a task. The thread that runs a task waits for the command
+//! each combination of values is a task. A line of a stream names a command of its own
+//! ([`lines`]). The thread that runs a task waits for the command
 //! ([`process`]), so that commands count as what they are: work for the CPU pool.
 //!
 //! **Invariant:** no command outlives its rank ([`tether`]).
 
 mod capture;
+mod ending;
+mod lines;
 mod lists;
+mod named;
 mod options;
 mod process;
 mod template;
@@ -20,19 +24,22 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::Result;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 
+use super::stream::{self, Streamed};
 use super::{
-    Context, Done, ErrorClass, Input, Kind, Plan, PlanContext, Pool, TaskError, Work, id, id_digits,
+    Context, Done, ErrorClass, Input, Kind, Nothing, Plan, PlanContext, Pool, Source, TaskError,
+    Work, id, id_digits,
 };
 use crate::json;
 use capture::Capture;
-use options::{Options, Run, Templates};
+use ending::{failure, put_ended};
+use options::{Options, Planned, Run, Templates};
 use process::{Ended, How, Limits, Start, Stdin};
 use template::Values;
 pub use tether::watch;
@@ -57,19 +64,35 @@ impl Kind for Command {
     }
 
     fn plan(&self, table: toml::Table, context: &mut PlanContext<'_>) -> Result<Plan> {
-        let planned = options::plan(table, context.folder)?;
-        // What the task is made of: the same command with the same values is the same task.
-        let same = serde_json::to_string(&(&planned.options.run, planned.options.shell))?;
-        let seen = Rc::clone(&context.seen.of(&format!("{NAME} {same}")));
-        let tables = context.seen.of(&format!("{NAME} tables {same}"));
-        let source = Box::new(lists::Commands::new(planned.lists, seen, tables)?);
-        let options = serde_json::to_string(&planned.options)?;
-        let (resolved, limit) = (planned.resolved, planned.limit);
-        Ok(Plan { resolved, options, source, pool: Pool::Cpu, limit, own_retries: false })
+        let mut planned = options::plan(table, context.folder)?;
+        let lists = std::mem::take(&mut planned.lists);
+        let source = if lists.is_empty() {
+            let input = lines::input(&planned.options)?;
+            lists::Commands::alone(input, context.seen.of(lines::SEEN))?
+        } else {
+            // What a task is made of: the same command with the same values is the same task.
+            let same = serde_json::to_string(&(&planned.options.run, planned.options.shell))?;
+            let seen = Rc::clone(&context.seen.of(&format!("{NAME} {same}")));
+            let tables = context.seen.of(&format!("{NAME} tables {same}"));
+            lists::Commands::new(lists, seen, tables)?
+        };
+        plan_of(planned, source)
+    }
+
+    fn plan_streamed(&self, table: toml::Table, context: &mut PlanContext<'_>) -> Result<Plan> {
+        plan_of(options::plan_streamed(table, context.folder)?, Nothing)
     }
 
     fn work(&self, options: &str) -> Result<Box<dyn Work>> {
-        Ok(Box::new(Commands::new(serde_json::from_str(options)?)?))
+        let options: Options = serde_json::from_str(options)?;
+        if options.run == Run::OF_LINES {
+            return Ok(Box::new(lines::Commands::new(options)));
+        }
+        Ok(Box::new(Commands::new(options)?))
+    }
+
+    fn streamed(&self) -> Option<&'static dyn Streamed> {
+        Some(&Self)
     }
 
     fn warning(&self, options: &str) -> Option<String> {
@@ -105,6 +128,13 @@ impl Kind for Command {
     }
 }
 
+fn plan_of(planned: Planned, source: impl Source + 'static) -> Result<Plan> {
+    let options = serde_json::to_string(&planned.options)?;
+    let (resolved, limit) = (planned.resolved, planned.limit);
+    let source = Box::new(source);
+    Ok(Plan { resolved, options, source, pool: Pool::Cpu, limit, own_retries: false })
+}
+
 /// What a stream of a record said.
 fn printed(from: &Value, stream: &str) -> Vec<u8> {
     match (from[stream].as_str(), from[format!("{stream}_base64")].as_str()) {
@@ -120,27 +150,28 @@ struct Commands {
     templates: Templates,
     /// The members of the input before its arguments.
     head: String,
-    max_output: usize,
-    env: OnceLock<Vec<(OsString, OsString)>>,
+    env: Arc<Env>,
     /// Where the program is, if it is the same for all.
     program: OnceLock<Option<PathBuf>>,
 }
 
+/// The environment that commands get, found out once.
+type Env = OnceLock<Vec<(OsString, OsString)>>;
+
+/// The members of an input before its arguments: `{"run":"…","args":[`.
+fn head(options: &Options) -> Result<String> {
+    let key = if options.shell { "shell" } else { "run" };
+    let command = match &options.run {
+        Run::Line(line) => serde_json::to_string(line)?,
+        Run::Words(words) => serde_json::to_string(words)?,
+    };
+    Ok(format!("{{\"{key}\":{command},\"args\":["))
+}
+
 impl Commands {
     fn new(options: Options) -> Result<Self> {
-        let key = if options.shell { "shell" } else { "run" };
-        let command = match &options.run {
-            Run::Line(line) => serde_json::to_string(line)?,
-            Run::Words(words) => serde_json::to_string(words)?,
-        };
-        Ok(Self {
-            templates: Templates::new(&options)?,
-            head: format!("{{\"{key}\":{command},\"args\":["),
-            max_output: usize::try_from(options.max_output).unwrap_or(usize::MAX),
-            env: OnceLock::new(),
-            program: OnceLock::new(),
-            options,
-        })
+        let (head, templates) = (head(&options)?, Templates::new(&options)?);
+        Ok(Self { head, templates, options, env: Arc::default(), program: OnceLock::new() })
     }
 
     fn argv(&self, values: Values<'_>) -> Vec<String> {
@@ -296,8 +327,10 @@ impl Work for Commands {
             let own = self.options.outputs.as_deref();
             Some((values, own.or_else(|| values.folder())?))
         });
-        let mut captures =
-            ["stdout", "stderr"].map(|name| Capture::new(name, self.max_output, files));
+        let limit = usize::try_from(self.options.max_output).unwrap_or(usize::MAX);
+        let n_last = if self.options.then { named::END } else { capture::TAIL };
+        let mut captures = [("stdout", n_last), ("stderr", capture::TAIL)]
+            .map(|(name, n_last)| Capture::new(name, limit, n_last, files));
         let ended = self.process(input, context, &mut captures)?;
         let is_ok = matches!(ended.how, How::Exit(code) if self.is_ok(code));
         let error = if ended.was_told {
@@ -305,11 +338,14 @@ impl Work for Commands {
         } else {
             (!is_ok).then(|| failure(&ended, &captures[1]))
         };
-        let Some(error) = error else {
+        let asks = error.is_none() && self.options.then;
+        let named = if asks { named::of(&captures[0]) } else { Ok(Vec::new()) };
+        let Some(error) = error.or(named.as_ref().err().cloned()) else {
             record.push(b'{');
             put_ended(&ended, &captures, record);
+            let report = self.put_named(input, named.unwrap_or_default(), record);
             record.push(b'}');
-            return Ok(Done::default());
+            return Ok(Done { report, ..Done::default() });
         };
         let mut more = b",".to_vec();
         put_ended(&ended, &captures, &mut more);
@@ -319,35 +355,19 @@ impl Work for Commands {
 }
 
 impl Commands {
+    /// Writes down which tasks a command named; what its source is told of them.
+    fn put_named(&self, input: &Input, named: Vec<Value>, record: &mut Vec<u8>) -> Vec<u8> {
+        if named.is_empty() {
+            return Vec::new();
+        }
+        let named = Value::from(named);
+        record.extend_from_slice(format!(",\"{}\":{named}", named::KEY).as_bytes());
+        let mut of = Vec::new();
+        self.write_input(input, &mut of);
+        stream::report(&of, &named)
+    }
+
     fn is_ok(&self, code: i32) -> bool {
         self.options.ok_exit.iter().any(|&ok| i32::from(ok) == code)
     }
-}
-
-/// Why a command failed: its code, and the last line of what it complained of.
-fn failure(ended: &Ended, stderr: &Capture<'_>) -> TaskError {
-    let (class, how) = match ended.how {
-        How::Exit(code) => (ErrorClass::ExitCode, format!("exit code {code}")),
-        How::Signal(signal) => (ErrorClass::Signal, format!("ended by {}", signal_name(signal))),
-    };
-    let line = stderr.last_line().map(|line| format!(": {line}")).unwrap_or_default();
-    TaskError::new(class, how + &line)
-}
-
-fn signal_name(signal: i32) -> String {
-    let name = signal_hook::low_level::signal_name(signal);
-    name.map_or_else(|| format!("signal {signal}"), str::to_owned)
-}
-
-/// `"exit":0,"stdout":"…","stderr":"…","seconds_cpu":0.001`.
-fn put_ended(ended: &Ended, captures: &[Capture<'_>; 2], record: &mut Vec<u8>) {
-    let how = match ended.how {
-        How::Exit(code) => format!("\"exit\":{code}"),
-        How::Signal(signal) => format!("\"signal\":{signal}"),
-    };
-    record.extend_from_slice(how.as_bytes());
-    captures[0].put(record);
-    captures[1].put(record);
-    record.extend_from_slice(b",\"seconds_cpu\":");
-    json::put_fixed(record, ended.cpu.as_micros(), 6);
 }

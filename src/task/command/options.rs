@@ -42,6 +42,8 @@ struct Table {
     kill_after: Option<String>,
     cores: Option<u32>,
     memory: Option<Toml>,
+    #[serde(default)]
+    then: bool,
 }
 
 /// A command: a line that is split as a shell splits it, or its words.
@@ -50,6 +52,19 @@ struct Table {
 pub(super) enum Run {
     Line(String),
     Words(Vec<String>),
+}
+
+impl Run {
+    /// Each line of a stream names its own.
+    pub(super) const OF_LINES: Self = Self::Words(Vec::new());
+
+    /// Whether it has a zero byte, which no argument can.
+    pub(super) fn has_zero(&self) -> bool {
+        match self {
+            Self::Line(line) => line.contains('\0'),
+            Self::Words(words) => words.iter().any(|word| word.contains('\0')),
+        }
+    }
 }
 
 /// What every rank needs to know; crosses to it as JSON.
@@ -70,6 +85,8 @@ pub(super) struct Options {
     pub(super) kill_after: Duration,
     pub(super) cores: u32,
     pub(super) memory: u64,
+    /// Whether a command may name tasks.
+    pub(super) then: bool,
 }
 
 /// A table, checked and complete.
@@ -79,6 +96,16 @@ pub(super) struct Planned {
     pub(super) options: Options,
     pub(super) lists: Vec<items::List>,
     pub(super) limit: Option<TimeLimit>,
+}
+
+/// Checks the table of a stream, whose lines name the commands.
+pub(super) fn plan_streamed(mut written: toml::Table, folder: &Path) -> Result<Planned> {
+    let mut table: Table = written.clone().try_into()?;
+    table.run = Some(Run::OF_LINES);
+    let limit = limit::of_table(table.timeout.as_ref())?;
+    let options = options(&table, folder)?;
+    complete(&mut written, &options, folder)?;
+    Ok(Planned { resolved: written, options, lists: Vec::new(), limit })
 }
 
 /// Checks a table whose relative paths start at `folder`.
@@ -126,6 +153,7 @@ fn options(table: &Table, folder: &Path) -> Result<Options> {
         kill_after: kill_after.context("`kill_after`")?.unwrap_or(KILL_AFTER),
         cores,
         memory: size("memory", &table.memory, 0)?,
+        then: table.then,
     })
 }
 
@@ -172,6 +200,7 @@ fn complete(written: &mut toml::Table, options: &Options, folder: &Path) -> Resu
     );
     set("kill_after", units::format_duration(options.kill_after).into());
     set("cores", i64::from(options.cores).into());
+    set("then", options.then.into());
     if let Some(dir) = &options.dir {
         set("dir", dir.as_str().into());
     }
@@ -253,6 +282,19 @@ impl Templates {
         }
         templates.check_names(&options.lists)?;
         Ok(templates)
+    }
+
+    /// The same of a line, in which nothing is a placeholder.
+    pub(super) fn of_line(options: &Options) -> Result<Self> {
+        let plain = |text: &Option<String>| text.as_deref().map(Template::plain);
+        let env = options.env.iter().map(|(name, text)| (name.clone(), Template::plain(text)));
+        Ok(Self {
+            run: words(options)?.iter().map(|word| Template::plain(word)).collect(),
+            dir: plain(&options.dir),
+            env: env.collect(),
+            stdin: plain(&options.stdin),
+            stdin_file: plain(&options.stdin_file),
+        })
     }
 
     fn all(&self) -> impl Iterator<Item = &Template> {

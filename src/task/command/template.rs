@@ -79,6 +79,11 @@ impl Template {
         Ok(Self(pieces))
     }
 
+    /// A text in which nothing is a placeholder.
+    pub(super) fn plain(text: &str) -> Self {
+        Self(vec![Piece::Text(text.to_owned())])
+    }
+
     /// `{}`.
     pub(super) fn all() -> Self {
         Self(vec![Piece::Value(None, Form::Whole)])

@@ -3,15 +3,18 @@
 //! A thread reads and parses them ([`reader`]), as far ahead as a few thousand lines: then it
 //! does not read, and whoever writes is held. Each kind has a table of its own, whose source
 //! takes what is its kind's from the one stream ([`Stream`]). A line that cannot be read is a
-//! task of the kind [`BadLine`] that has failed.
+//! task of the kind [`BadLine`] that has failed. What the outcomes of tasks name comes the same
+//! way ([`Naming`]).
 //!
 //! **Invariant:** each line that means something becomes one task, in the order of the lines
 //! within its kind; memory is bounded however long the stream is, but for what tells
 //! repetitions apart.
 
 mod bad_line;
+mod follow;
 mod parse;
 mod reader;
+mod records;
 mod source;
 
 use std::borrow::Cow;
@@ -22,7 +25,8 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value};
 
 pub use bad_line::BadLine;
-pub use parse::Parser;
+pub use follow::{Naming, report};
+pub use parse::{LONGEST_LINE, Parser};
 pub use reader::From;
 pub use source::{Stream, TableSource};
 

@@ -7,7 +7,7 @@ use super::{Line, Read};
 use crate::task::{Input, Kind};
 
 /// Longest line that is taken, in bytes.
-pub(super) const LONGEST_LINE: usize = 1 << 20;
+pub const LONGEST_LINE: usize = 1 << 20;
 /// As much of a line that cannot be read is kept, in characters.
 const SHOWN: usize = 200;
 
@@ -71,21 +71,30 @@ impl Parser {
     /// The task that a text names, with the place of its table in the stream.
     pub(super) fn task(&self, text: &str) -> Result<(usize, Input, f32)> {
         if text.starts_with('{') {
-            let mut members: Map<String, Value> =
+            let members =
                 serde_json::from_str(text).map_err(|error| anyhow!("it is no JSON: {error}"))?;
-            let kind = members.remove("kind").context("no `kind`")?;
-            let kind = kind.as_str().with_context(|| format!("`kind` is `{kind}`"))?;
-            return self.read(kind, &Line::Json(&members));
+            return self.members(members);
         }
         let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
         self.read(word, &Line::Short(rest.trim_start()))
+    }
+
+    /// The task that a JSON object names.
+    pub(super) fn members(&self, mut members: Map<String, Value>) -> Result<(usize, Input, f32)> {
+        let kind = members.remove("kind").context("no `kind`")?;
+        let kind = kind.as_str().with_context(|| format!("`kind` is `{kind}`"))?;
+        self.read(kind, &Line::Json(&members))
     }
 
     fn read(&self, word: &str, line: &Line<'_>) -> Result<(usize, Input, f32)> {
         let is_of = |table: &Table| table.word == word || table.kind == word;
         let Some(idx) = self.tables.iter().position(is_of) else {
             let words: Vec<_> = self.tables.iter().map(|table| table.word).collect();
-            bail!("unknown kind `{}`; begin with one of {}", shown(word), words.join(", "))
+            let words = words.join(", ");
+            if crate::task::kind(word).is_some() {
+                bail!("`{word}` takes no lines, but a table of a job file; lines are of {words}");
+            }
+            bail!("unknown kind `{}`; begin with one of {words}", shown(word))
         };
         let (input, cost) = (self.tables[idx].read)(line)?;
         Ok((idx, input, cost))
@@ -99,7 +108,7 @@ pub(super) fn bad(bytes: &[u8], error: &anyhow::Error, number: u64, name: &str) 
     Parsed::Bad(shown(&text), format!("line {number} of {name}: {error:#}"))
 }
 
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     let mut shown: String = text.chars().take(SHOWN).collect();
     if shown.len() < text.len() {
         shown.push('…');

@@ -2,15 +2,19 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use crossbeam_channel::TryRecvError;
+use serde_json::Value;
 
-use super::parse::{Parsed, Parser};
+use super::follow::Named;
+use super::parse::{Parsed, Parser, shown};
 use super::reader::{From, Reading};
+use super::records::Records;
 use super::{BadLine, Lines};
 use crate::task::items::Seen;
 use crate::task::{ErrorClass, Input, Item, Kind, Next, Plan, Source, TaskError};
@@ -35,6 +39,14 @@ struct Shared {
     queues: Vec<VecDeque<(u64, Item, Option<TaskError>)>>,
     seen: Vec<Rc<RefCell<Seen>>>,
     n_read: u64,
+    /// By table, whether its tasks may name others.
+    names: Vec<bool>,
+    /// What an earlier run's records name.
+    records: Option<Records>,
+    /// Tables of the job that have tasks to come which may name others …
+    n_tables: u64,
+    /// … and such tasks that have not ended.
+    n_tasks: u64,
 }
 
 impl Stream {
@@ -61,6 +73,10 @@ impl Stream {
             queues: vec![VecDeque::new(); n_queues],
             seen,
             n_read: 0,
+            names: vec![false; n_queues],
+            records: None,
+            n_tables: 0,
+            n_tasks: 0,
         };
         let stream = Self(Rc::new(RefCell::new(shared)));
         let mut sources: Vec<_> =
@@ -109,9 +125,90 @@ impl Stream {
     }
 }
 
+/// What tasks name that others run.
+impl Stream {
+    /// The tasks of the table at this place of the stream may name others.
+    pub fn names_tasks(&self, idx: usize) {
+        self.0.borrow_mut().names[idx] = true;
+    }
+
+    /// A table beside the stream has such tasks.
+    pub(super) fn expect_table(&self) {
+        self.0.borrow_mut().n_tables += 1;
+    }
+
+    pub(super) fn table_ended(&self) {
+        self.0.borrow_mut().n_tables -= 1;
+    }
+
+    /// One of them is given.
+    pub(super) fn expect_task(&self) {
+        self.0.borrow_mut().n_tasks += 1;
+    }
+
+    pub(super) fn task_ended(&self) {
+        self.0.borrow_mut().n_tasks -= 1;
+    }
+
+    /// Whether so many tasks wait that none should come that name more.
+    pub(super) fn is_full(&self) -> bool {
+        self.0.borrow().is_full()
+    }
+
+    /// Takes what a task named.
+    pub(super) fn follow(&self, named: &Named) {
+        self.0.borrow_mut().follow(named);
+    }
+
+    /// Takes, by and by, what the records of an earlier run name; once, whoever asks.
+    pub(super) fn follow_records(&self, results: &Path) -> Result<()> {
+        let mut shared = self.0.borrow_mut();
+        if shared.records.is_none() {
+            shared.records = Some(Records::open(results)?);
+        }
+        Ok(())
+    }
+}
+
 impl Shared {
     fn is_at_end(&self) -> bool {
-        !self.is_open && self.from.is_none() && self.reading.is_none()
+        let may_be_named = self.records.is_some() || self.n_tables > 0 || self.n_tasks > 0;
+        !self.is_open && self.from.is_none() && self.reading.is_none() && !may_be_named
+    }
+
+    fn is_full(&self) -> bool {
+        self.queues.iter().any(|queue| queue.len() >= MOST_WAITING)
+    }
+
+    fn follow(&mut self, Named { of, then }: &Named) {
+        for (idx, named) in then.iter().enumerate() {
+            let task = match named {
+                Value::String(line) => self.parser.task(line.trim()),
+                Value::Object(members) => self.parser.members(members.clone()),
+                other => Err(anyhow!("`{other}` is neither a text nor an object")),
+            };
+            self.take(task.map_or_else(
+                |error| {
+                    let (of, number) = (shown(&of.to_string()), idx + 1);
+                    let text = named.as_str().map_or_else(|| named.to_string(), str::to_owned);
+                    Parsed::Bad(shown(&text), format!("task {number} that {of} named: {error:#}"))
+                },
+                |(table, input, cost)| Parsed::Task(table, input, cost),
+            ));
+        }
+    }
+
+    /// Reads a part of the records; whether they named any.
+    fn read_records(&mut self) -> Result<bool> {
+        let Some(records) = &mut self.records else { return Ok(false) };
+        let Some(named) = records.read()? else {
+            self.records = None;
+            return Ok(true);
+        };
+        for named in &named {
+            self.follow(named);
+        }
+        Ok(!named.is_empty())
     }
 
     fn item(&self, idx: usize, input: Input, cost: f32) -> Item {
@@ -124,6 +221,7 @@ impl Shared {
     }
 
     fn push(&mut self, idx: usize, item: Item, error: Option<TaskError>) {
+        self.n_tasks += u64::from(self.names[idx]);
         self.queues[idx].push_back((self.n_read, item, error));
         self.n_read += 1;
     }
@@ -133,10 +231,13 @@ impl Shared {
         if let Some(from) = self.from.take() {
             self.reading = Some(Reading::start(&from, self.is_open, Arc::clone(&self.parser))?);
         }
-        let Some(reading) = &self.reading else { return Ok(false) };
-        if self.queues.iter().any(|queue| queue.len() >= MOST_WAITING) {
+        if self.is_full() {
             return Ok(false);
         }
+        if self.read_records()? {
+            return Ok(true);
+        }
+        let Some(reading) = &self.reading else { return Ok(false) };
         match reading.batches.try_recv() {
             Ok(batch) => batch?.into_iter().for_each(|parsed| self.take(parsed)),
             Err(TryRecvError::Empty) => return Ok(false),

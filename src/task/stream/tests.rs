@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::task::items::SeenByContent;
-use crate::task::{ErrorClass, KINDS, Kind, Next, Source};
+use crate::task::{End, Ended, ErrorClass, Item, KINDS, Kind, Next, Source};
 
 /// The stream of `from`, with its sources and the one of bad lines.
 fn stream(from: Option<From>, keep_open: bool, ordered: bool) -> (Stream, Vec<Box<dyn Source>>) {
@@ -178,4 +178,38 @@ fn a_fast_writer_is_held_and_nothing_is_lost() {
     assert!(found == numbers);
     writer.join().unwrap();
     std::fs::remove_file(path).unwrap();
+}
+
+/// Tasks without end.
+struct Endless;
+
+impl Source for Endless {
+    fn next(&mut self, _: Duration) -> Result<Next> {
+        Ok(Next::Task(Item::default()))
+    }
+
+    fn remaining(&self) -> Option<u64> {
+        None
+    }
+}
+
+#[test]
+fn tasks_that_name_others_are_held_while_thousands_wait() {
+    let (stream, mut sources) = stream(None, false, false);
+    let mut naming = Naming::new(Box::new(Endless), stream, false);
+    let named: Vec<Value> = (0..1000).map(|n| Value::from(format!("fib {n}"))).collect();
+    let report = report(b"{}", &Value::from(named));
+    let (input, took) = (Input::default(), Duration::ZERO);
+    let ended = Ended { input: &input, end: End::Ok, report: &report, again: None, took, rank: 0 };
+    let mut n_given = 0;
+    while let Next::Task(_) = naming.next(took).unwrap() {
+        naming.on_outcome(&ended, took).unwrap();
+        n_given += 1;
+    }
+    assert_eq!(n_given, 17, "they name a thousand each");
+    assert!(matches!(sources[1].next(took).unwrap(), Next::Waiting), "more may be named");
+    for _ in 0..1000 {
+        assert!(matches!(sources[0].next(took).unwrap(), Next::Task(_)));
+    }
+    assert!(matches!(naming.next(took).unwrap(), Next::Task(_)));
 }
