@@ -291,6 +291,8 @@ pub enum ErrorClass {
     Signal,
     /// Somebody asked that it is not run: no failure, but a status of its own.
     Cancelled,
+    /// What was computed did not pass its own check.
+    WrongResult,
 }
 
 impl ErrorClass {
@@ -312,6 +314,7 @@ impl ErrorClass {
         Self::ExitCode,
         Self::Signal,
         Self::Cancelled,
+        Self::WrongResult,
     ];
 
     /// The code on the wire, from 1.
@@ -344,6 +347,7 @@ impl ErrorClass {
             Self::ExitCode => "exit-code",
             Self::Signal => "signal",
             Self::Cancelled => "cancelled",
+            Self::WrongResult => "wrong-result",
         }
     }
 }

@@ -1,15 +1,19 @@
-//! What a term needs of memory, told before it is tried: GMP ends the process when an
-//! allocation fails.
+//! What a term needs of memory, told before it is tried: the process ends when an allocation
+//! fails.
 
-use super::{Value, term};
+use super::{FIRST_IN_DECIMAL, Value, decimal, term};
 
 /// Peak of the doubling over the term's own size; measured from n = 10^7 to 3 * 10^9: 4.5 to
 /// 5.7, for GMP's multiplication works on several copies.
 const DOUBLING: f64 = 7.0;
 
-/// Peak with the conversion to decimal digits, and the digits in a string and a record;
-/// measured from n = 10^7 to 10^9: 7.0 to 8.4.
+/// Peak with the conversion to decimal digits by GMP, and the digits in a string and a record;
+/// measured from n = 10^4 to 10^9: 7.0 to 8.4.
 const WITH_DIGITS: f64 = 10.0;
+
+/// Peak of the computation in decimal, in bytes for each limb of the term: two transforms of 8
+/// bytes, and limbs of 4 for what they are made of; measured from n = 10^7 to 10^9: 21.
+const LIMB: f64 = 25.0;
 
 /// Largest integer that GMP knows, in bytes: its sizes are 31-bit counts of 64-bit limbs. A
 /// little is left for its own roundings.
@@ -17,8 +21,11 @@ const GMP_LARGEST: f64 = (((1_u64 << 31) - 64) * 8) as f64;
 
 /// Bytes that the computation of F(n) needs at its peak, a cautious estimate.
 fn needed(n: u64, value: Value) -> f64 {
-    let factor = if value == Value::None { DOUBLING } else { WITH_DIGITS };
-    term::bits(n) / 8.0 * factor
+    match value {
+        Value::None => term::bits(n) / 8.0 * DOUBLING,
+        _ if n < FIRST_IN_DECIMAL => term::bits(n) / 8.0 * WITH_DIGITS,
+        _ => term::digits(n) / f64::from(decimal::limb_digits(n)) * LIMB,
+    }
 }
 
 /// The same in whole bytes; nothing for a term of machine words.
@@ -42,9 +49,12 @@ pub(super) fn check(n: u64, value: Value, memory: u64) -> Result<(), String> {
             bytes(needed)
         )
     };
-    if term::bits(n) / 8.0 > GMP_LARGEST {
+    if value == Value::None && term::bits(n) / 8.0 > GMP_LARGEST {
         let largest = bytes(GMP_LARGEST);
-        return Err(format!("{}, but integers here end at {largest}: ask for `modulus`", needs()));
+        return Err(format!(
+            "{}, but integers here end at {largest}: ask for digits or `modulus`",
+            needs()
+        ));
     }
     if needed > memory as f64 {
         let memory = bytes(memory as f64);
@@ -77,18 +87,20 @@ mod tests {
 
     #[test]
     fn what_fits_is_tried() {
-        assert_eq!(check(1_000_000, Value::Full, 1_000_000), Ok(()));
+        assert_eq!(check(1_000_000, Value::Full, 1_100_000), Ok(()));
         // Without decimal digits less is needed.
         check(1_000_000, Value::Full, 800_000).unwrap_err();
         assert_eq!(check(1_000_000, Value::None, 800_000), Ok(()));
+        assert_eq!(check(10_000_000_000, Value::Full, 11_000_000_000), Ok(()));
+        assert_eq!(check(50_000, Value::Full, 50_000), Ok(()));
     }
 
     #[test]
     fn what_does_not_fit_is_refused_with_the_way_out() {
         assert_eq!(
             check(100_000_000_000, Value::Summary, 12_000_000_000).unwrap_err(),
-            "F(100000000000) needs about 87 GB (20898764025 digits and what computing them takes); \
-             this rank may use 12 GB: raise `memory` or ask for `modulus`"
+            "F(100000000000) needs about 131 GB (20898764025 digits and what computing them \
+             takes); this rank may use 12 GB: raise `memory` or ask for `modulus`"
         );
     }
 
@@ -97,7 +109,7 @@ mod tests {
         assert_eq!(
             check(1 << 63, Value::None, u64::MAX).unwrap_err(),
             "F(9223372036854775808) needs about 5.6 EB (1927570757129919488 digits and what \
-             computing them takes), but integers here end at 17 GB: ask for `modulus`"
+             computing them takes), but integers here end at 17 GB: ask for digits or `modulus`"
         );
         check(1 << 63, Value::Full, 0).unwrap_err();
     }

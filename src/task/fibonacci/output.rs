@@ -5,7 +5,7 @@ use std::path::Path;
 use rug::Integer;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{Value, decimal};
+use super::{Value, check};
 use crate::json;
 use crate::task::{Context, ErrorClass, TaskError, id_digits};
 use crate::values::{LARGEST_IN_RECORD, Values};
@@ -40,54 +40,60 @@ pub(super) fn small(record: &mut Vec<u8>, term: u128, value: Value) {
         Err(_) => buffer.format(term),
     };
     match value {
-        Value::Full => full(record, text),
-        Value::Summary => summary(record, text),
+        Value::Full => full(record, text.as_bytes()),
+        Value::Summary => summary(record, text.as_bytes()),
         Value::None => bits(record, u64::from(u128::BITS - term.leading_zeros())),
     }
 }
 
-/// A longer term; with a time limit the conversion to digits looks at the clock, which costs it a
-/// few percent.
-pub(super) fn large(
+/// A longer term in base 2: how many bits it has.
+pub(super) fn binary(record: &mut Vec<u8>, n: u64, term: &Integer) -> Result<(), TaskError> {
+    check::binary(n, term)?;
+    bits(record, term.significant_digits::<bool>() as u64);
+    Ok(())
+}
+
+/// A longer term in decimal; `write` appends its digits. None leaves before they are checked.
+pub(super) fn decimal(
     record: &mut Vec<u8>,
-    term: Integer,
+    n: u64,
     value: Value,
     context: &Context<'_>,
+    write: impl FnOnce(&mut Vec<u8>),
 ) -> Result<(), TaskError> {
-    if value == Value::None {
-        bits(record, term.significant_digits::<bool>() as u64);
+    let folder = context.values.and_then(|values| Some((values, values.folder()?)));
+    if value == Value::Full && folder.is_none() {
+        record.extend_from_slice(b"{\"value\":\"");
+        let start = record.len();
+        write(record);
+        check::decimal(n, &record[start..])?;
+        end_full(record, start);
         return Ok(());
     }
-    let text = digits(term, context)?;
-    if value == Value::Full {
-        let folder = context.values.and_then(|values| Some((values, values.folder()?)));
-        match folder.filter(|_| text.len() > LARGEST_IN_RECORD) {
-            Some((values, folder)) => in_file(record, &text, values, folder)?,
-            None => full(record, &text),
-        }
-    } else {
-        summary(record, &text);
+    let mut text = Vec::new();
+    write(&mut text);
+    check::decimal(n, &text)?;
+    match folder.filter(|_| text.len() > LARGEST_IN_RECORD) {
+        _ if value == Value::Summary => summary(record, &text),
+        Some((values, folder)) => in_file(record, &text, values, folder)?,
+        None => full(record, &text),
     }
     Ok(())
 }
 
-/// A term's digits. The term ends here: both are large, and the record may need as much again.
-fn digits(term: Integer, context: &Context<'_>) -> Result<String, TaskError> {
-    if context.deadline.is_some() {
-        return decimal::digits(term, || context.check());
-    }
-    let text = term.to_string_radix(10);
-    drop(term);
-    Ok(text)
+/// `{"value":"55","digits":2}`.
+fn full(record: &mut Vec<u8>, text: &[u8]) {
+    record.extend_from_slice(b"{\"value\":\"");
+    let start = record.len();
+    record.extend_from_slice(text);
+    end_full(record, start);
 }
 
-/// `{"value":"55","digits":2}`.
-fn full(record: &mut Vec<u8>, text: &str) {
-    record.reserve(text.len() + 64);
-    record.extend_from_slice(b"{\"value\":\"");
-    record.extend_from_slice(text.as_bytes());
+/// What follows the digits that begin at `start`.
+fn end_full(record: &mut Vec<u8>, start: usize) {
+    let n_digits = record.len() - start;
     record.extend_from_slice(b"\",\"digits\":");
-    json::put_number(record, text.len() as u64);
+    json::put_number(record, n_digits as u64);
     record.push(b'}');
 }
 
@@ -95,13 +101,13 @@ fn full(record: &mut Vec<u8>, text: &str) {
 /// "digits":208988}`.
 fn in_file(
     record: &mut Vec<u8>,
-    text: &str,
+    text: &[u8],
     values: &Values,
     folder: &Path,
 ) -> Result<(), TaskError> {
     let store = || {
         let mut writer = values.begin(folder, "value")?;
-        writer.write(text.as_bytes())?;
+        writer.write(text)?;
         writer.finish()
     };
     let stored = store().map_err(|error: std::io::Error| {
@@ -117,16 +123,16 @@ fn in_file(
 
 /// `{"digits":2,"first":"55","last":"55","digest":"xxh3:…"}`: the digest is XXH3-128 of all
 /// decimal digits.
-fn summary(record: &mut Vec<u8>, text: &str) {
+fn summary(record: &mut Vec<u8>, text: &[u8]) {
     let n_shown = text.len().min(SHOWN_DIGITS);
     record.extend_from_slice(b"{\"digits\":");
     json::put_number(record, text.len() as u64);
     record.extend_from_slice(b",\"first\":\"");
-    record.extend_from_slice(&text.as_bytes()[..n_shown]);
+    record.extend_from_slice(&text[..n_shown]);
     record.extend_from_slice(b"\",\"last\":\"");
-    record.extend_from_slice(&text.as_bytes()[text.len() - n_shown..]);
+    record.extend_from_slice(&text[text.len() - n_shown..]);
     record.extend_from_slice(b"\",\"digest\":\"xxh3:");
-    record.extend_from_slice(&id_digits(xxh3_128(text.as_bytes())));
+    record.extend_from_slice(&id_digits(xxh3_128(text)));
     record.extend_from_slice(b"\"}");
 }
 
@@ -135,4 +141,37 @@ fn bits(record: &mut Vec<u8>, bits: u64) {
     record.extend_from_slice(b"{\"bits\":");
     json::put_number(record, bits);
     record.push(b'}');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONTEXT: Context<'_> = Context::new(1 << 30);
+
+    #[test]
+    fn a_wrong_digit_never_leaves() {
+        let text = Integer::from(Integer::fibonacci(5000)).to_string_radix(10);
+        for value in [Value::Full, Value::Summary] {
+            let mut record = Vec::new();
+            decimal(&mut record, 5000, value, &CONTEXT, |to| to.extend_from_slice(text.as_bytes()))
+                .unwrap();
+            for wrong in [0, 1, 500, text.len() - 1] {
+                let mut text = text.clone().into_bytes();
+                text[wrong] = if text[wrong] == b'9' { b'8' } else { text[wrong] + 1 };
+                let error =
+                    decimal(&mut record, 5000, value, &CONTEXT, |to| to.extend_from_slice(&text))
+                        .unwrap_err();
+                assert_eq!(error.class, ErrorClass::WrongResult);
+            }
+        }
+        let term = Integer::from(Integer::fibonacci(5000));
+        binary(&mut Vec::new(), 5000, &term).unwrap();
+        for bit in [0, 1, 64, 3000] {
+            let mut term = term.clone();
+            term.toggle_bit(bit);
+            let error = binary(&mut Vec::new(), 5000, &term).unwrap_err();
+            assert_eq!(error.class, ErrorClass::WrongResult);
+        }
+    }
 }

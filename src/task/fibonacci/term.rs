@@ -103,20 +103,6 @@ impl Pair {
     }
 }
 
-/// F(n) mod m, for any n.
-pub(super) fn residue(n: u64, m: u64) -> u64 {
-    let m = u128::from(m);
-    // F(k) and F(k+1), for k the leading bits of n.
-    let (mut at, mut next) = (0, 1 % m);
-    for bit in (0..u64::BITS - n.leading_zeros()).rev() {
-        let double = at * ((2 * next + m - at) % m) % m;
-        let above = (at * at % m + next * next % m) % m;
-        (at, next) =
-            if n >> bit & 1 == 0 { (double, above) } else { (above, (double + above) % m) };
-    }
-    u64::try_from(at).expect("a residue is below its modulus, which has 64 bits")
-}
-
 /// Bits of F(n), up to the rounding of a float: n log2(φ) - log2(√5).
 pub(super) fn bits(n: u64) -> f64 {
     (n as f64).mul_add(0.694_241_913_630_617_3, -1.160_964_047_443_681).max(0.0).ceil()

@@ -130,7 +130,7 @@ fn remainders_are_those_of_the_whole_terms() {
     for m in [1, 2, 7, 10, 1_000_000_007, 1 << 32, u64::MAX] {
         for n in (0..400).chain([1000, 12_345]) {
             let expected = large(n) % m;
-            assert_eq!(expected, term::residue(n, m), "F({n}) mod {m}");
+            assert_eq!(expected, residue::of(n, m), "F({n}) mod {m}");
         }
     }
 }
@@ -138,15 +138,15 @@ fn remainders_are_those_of_the_whole_terms() {
 #[test]
 fn remainders_reach_the_largest_index() {
     // Pisano periods: 60 for 10, 16 for 7; 2^63 is 8 mod 60 and 0 mod 16.
-    assert_eq!(term::residue(1 << 63, 10), 21 % 10);
-    assert_eq!(term::residue(1 << 63, 7), 0);
+    assert_eq!(residue::of(1 << 63, 10), 21 % 10);
+    assert_eq!(residue::of(1 << 63, 7), 0);
     let table = "n = \"9223372036854775808\"\nmodulus = \"18446744073709551615\"";
     let (input, output) = run(table).remove(0);
     let expected = r#"{"n":"9223372036854775808","modulus":"18446744073709551615"}"#;
     assert_eq!(input, expected);
-    let residue = term::residue(1 << 63, u64::MAX);
+    let residue = residue::of(1 << 63, u64::MAX);
     // F(2k) = F(k) (2 F(k+1) - F(k)), with k = 2^62.
-    let (at, next) = (term::residue(1 << 62, u64::MAX), term::residue((1 << 62) + 1, u64::MAX));
+    let (at, next) = (residue::of(1 << 62, u64::MAX), residue::of((1 << 62) + 1, u64::MAX));
     let twice_next = Integer::from(next) * 2;
     let product: Integer = (twice_next - at) * at;
     assert_eq!(product.modulo(&Integer::from(u64::MAX)), residue);
@@ -158,8 +158,17 @@ fn remainders_reach_the_largest_index() {
 }
 
 #[test]
+fn terms_that_come_again_are_the_same() {
+    for value in ["full", "summary", "none"] {
+        let once = run(&format!("n = \"0..=1001\"\nvalue = \"{value}\""));
+        let twice = run(&format!("n = [\"0..=1001\", \"0..=1001\"]\nvalue = \"{value}\""));
+        assert!(twice == [&once[..], &once[..]].concat());
+    }
+}
+
+#[test]
 fn a_summary_agrees_with_the_whole_term() {
-    for n in [0, 1, 93, 94, 95, 100, 186, 187, 1000, 123_456] {
+    for n in [0, 1, 93, 94, 95, 100, 186, 187, 1000, 1001, 59_999, 60_000, 123_456] {
         let full = output(&format!("n = {n}\nvalue = \"full\""));
         let summary = output(&format!("n = {n}\nvalue = \"summary\""));
         let value = full["value"].as_str().unwrap();
@@ -176,17 +185,17 @@ fn a_summary_agrees_with_the_whole_term() {
 
 #[test]
 fn what_does_not_fit_is_refused_before_it_is_tried() {
-    let error = failure("n = 1", &Input::Number(1_000_000_000_000));
+    let error = failure("n = 1\nvalue = \"none\"", &Input::Number(1_000_000_000_000));
     assert_eq!(error.class, ErrorClass::Memory);
     assert_eq!(
         error.message,
-        "F(1000000000000) needs about 868 GB (208987640250 digits and what computing them takes), \
-         but integers here end at 17 GB: ask for `modulus`"
+        "F(1000000000000) needs about 607 GB (208987640250 digits and what computing them takes), \
+         but integers here end at 17 GB: ask for digits or `modulus`"
     );
     let error = failure("n = 1", &Input::Number(2_000_000_000));
     assert_eq!(
         error.message,
-        "F(2000000000) needs about 1.7 GB (417975281 digits and what computing them takes); \
+        "F(2000000000) needs about 2.1 GB (417975281 digits and what computing them takes); \
          this rank may use 1.1 GB: raise `memory` or ask for `modulus`"
     );
     failure("n = 1\nvalue = \"none\"", &Input::Number(1 << 63));
