@@ -91,7 +91,7 @@ mod tests {
         // Without decimal digits less is needed.
         check(1_000_000, Value::Full, 800_000).unwrap_err();
         assert_eq!(check(1_000_000, Value::None, 800_000), Ok(()));
-        assert_eq!(check(10_000_000_000, Value::Full, 11_000_000_000), Ok(()));
+        assert_eq!(check(10_000_000_000, Value::Full, 13_100_000_000), Ok(()));
         assert_eq!(check(50_000, Value::Full, 50_000), Ok(()));
     }
 

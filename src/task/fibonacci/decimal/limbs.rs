@@ -8,9 +8,9 @@ use crate::task::fibonacci::term;
 /// A group of digits.
 pub(super) type Limb = i32;
 
-/// Terms up to this n have limbs of five digits; farther ones would come too near to what a
-/// float can hold, and have four.
-const LAST_OF_FIVE: u64 = 20_000_000_000;
+/// Terms up to this n have limbs of five digits; longer ones, whose numbers would be off whole
+/// ones by more than 0.1, have four.
+const LAST_OF_FIVE: u64 = 4_000_000_000;
 
 /// How many decimal digits a limb has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
