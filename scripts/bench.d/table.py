@@ -42,6 +42,11 @@ def amount(value, unit):
         for size, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
             if value >= size:
                 return f"{value / size:.3g} {prefix}{unit}" if unit == "B/s" else f"{value / size:.3g} {prefix} {unit}"
+    if unit == "B":
+        return f"{value / 1e9:.3g} GB"
     if unit == "s":
-        return f"{value * 1e3:.0f} ms"
+        for size, prefix in ((1, ""), (1e-3, "m"), (1e-6, "u")):
+            if value >= 10 * size:
+                return f"{value / size:.0f} {prefix}s"
+        return f"{value / 1e-9:.0f} ns"
     return f"{value:.3g} {unit}"
