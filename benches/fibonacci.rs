@@ -17,7 +17,9 @@ const ROUND: Duration = Duration::from_millis(50);
 fn main() {
     small("small terms, summary", "summary");
     small("small terms, full", "full");
-    for (name, modulus) in [("odd modulus at 2^63", u64::MAX - 58), ("even modulus at 2^63", 1 << 63 | 6)] {
+    for (name, modulus) in
+        [("odd modulus at 2^63", u64::MAX - 58), ("even modulus at 2^63", 1 << 63 | 6)]
+    {
         let work = work(&format!(r#"{{"value":"full","modulus":{modulus}}}"#));
         report(name, work.as_ref(), |_| 1 << 63);
     }

@@ -1,6 +1,7 @@
 //! Runs rankpool as users do, with a deadline, in a folder of the test's own.
 
 use std::fs::{self, File};
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
@@ -218,7 +219,7 @@ impl Rankpool {
         let (stdout, stderr) = (capture("stdout"), capture("stderr"));
         let child = self.command.stdout(stdout).stderr(stderr).spawn();
         let child = child.unwrap_or_else(|error| panic!("{:?}: {error}", self.command));
-        Running { child, dir: self.dir, deadline: now() + DEADLINE }
+        Running { child: Started(child), dir: self.dir, deadline: now() + DEADLINE }
     }
 
     /// Runs it to its end.
@@ -228,9 +229,34 @@ impl Rankpool {
     }
 }
 
+/// A process that ends with its test, whatever became of that.
+pub(crate) struct Started(Child);
+
+impl Deref for Started {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        &self.0
+    }
+}
+
+impl DerefMut for Started {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.0
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A command that runs.
 pub(crate) struct Running {
-    pub(crate) child: Child,
+    pub(crate) child: Started,
     pub(crate) dir: Dir,
     deadline: Instant,
 }
