@@ -36,35 +36,49 @@ pub use worker::work;
 struct Backoff {
     shortest: Duration,
     pause: Duration,
+    /// Since something happened.
+    waited: Duration,
     asleep: Duration,
 }
 
 const SHORTEST_PAUSE: Duration = Duration::from_micros(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(1);
+/// Who has waited for long pauses longer, by this part of it: that is all an answer is late.
+const PART_OF_WAIT: u32 = 512;
+const LONGEST_AFTER_LONG: Duration = Duration::from_millis(4);
 
 impl Backoff {
     fn new() -> Self {
-        Self { shortest: SHORTEST_PAUSE, pause: SHORTEST_PAUSE, asleep: Duration::ZERO }
+        Self::from(SHORTEST_PAUSE)
     }
 
     /// Of a rank without others: what its tasks do reaches it through a channel at once, and for
     /// everything else it would only take time from them.
     fn alone() -> Self {
-        Self { shortest: LONGEST_PAUSE, pause: LONGEST_PAUSE, asleep: Duration::ZERO }
+        Self::from(LONGEST_PAUSE)
+    }
+
+    fn from(shortest: Duration) -> Self {
+        let (waited, asleep) = (Duration::ZERO, Duration::ZERO);
+        Self { shortest, pause: shortest, waited, asleep }
     }
 
     /// Something happened, or something is on its way: an MPI moves a message on only while it
     /// is asked about it.
     fn reset(&mut self) {
         self.pause = self.shortest;
+        self.waited = Duration::ZERO;
     }
 
     /// Pauses until an outcome arrives, or for a while.
     fn wait(&mut self, outcomes: &Receiver<Vec<u8>>) -> Option<Vec<u8>> {
         let began = now();
         let outcome = outcomes.recv_timeout(self.pause).ok();
-        self.pause = (2 * self.pause).min(LONGEST_PAUSE);
-        self.asleep += now() - began;
+        let took = now() - began;
+        self.asleep += took;
+        self.waited += took;
+        let longest = (self.waited / PART_OF_WAIT).clamp(LONGEST_PAUSE, LONGEST_AFTER_LONG);
+        self.pause = (2 * self.pause).min(longest);
         outcome
     }
 }
