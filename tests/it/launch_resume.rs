@@ -6,7 +6,7 @@ use std::io::Write as _;
 use rustix::process::Signal;
 
 use crate::launch::{is_clean, kill, launch, named, rank0, wait_for_records};
-use crate::util::{Rankpool, Running, program};
+use crate::util::{self, Rankpool, Running, program};
 
 const JOB: &str = "[[task]]\nkind = \"probe\"\nn = \"1..=400\"\naction = \"sleep\"\ntime = \"300ms\"\n\
                    [[task]]\nkind = \"fibonacci\"\nn = \"1..=5000\"\n";
@@ -45,15 +45,17 @@ fn shell(line: &str) -> Rankpool {
 
 #[test]
 fn standard_input_reaches_rank_0() {
-    let fib = "seq 20000 | $0 launch -n 2 fib - --modulus 7 --output x.jsonl";
-    let run = "seq 20000 | sed 's/.*/fib &/' | \
-               $0 launch -n 2 run job.toml --tasks - --output x.jsonl";
+    let n = util::lines_of_input();
+    let fib = format!("seq {n} | $0 launch -n 2 fib - --modulus 7 --output x.jsonl");
+    let run = format!(
+        "seq {n} | sed 's/.*/fib &/' | $0 launch -n 2 run job.toml --tasks - --output x.jsonl"
+    );
     for line in [fib, run] {
-        let pool = shell(line);
+        let pool = shell(&line);
         pool.dir().write("job.toml", "");
         let (ran, dir) = pool.run();
         ran.code(0);
-        assert_eq!(dir.records("x.jsonl").len(), 20000);
+        assert_eq!(dir.records("x.jsonl").len(), n);
     }
 }
 

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use crate::util::{Dir, mpirun, rankpool, records};
+use crate::util::{self, Dir, mpirun, rankpool, records};
 
 /// rankpool beside a run of a test's, in the same folder.
 fn beside(dir: &Path, line: &str) -> Command {
@@ -240,7 +240,8 @@ fn a_reader_of_results_that_goes_away_ends_the_run() {
 
 #[test]
 fn standard_input_ends_below_mpirun_and_launch() {
-    let script = "seq 1 20000 | sed 's/^/fib /'";
+    let n = util::lines_of_input();
+    let script = format!("seq 1 {n} | sed 's/^/fib /'");
     for start in ["mpirun -n 2 --bind-to none", "launch"] {
         let pool = rankpool();
         let bin = env!("CARGO_BIN_EXE_rankpool");
@@ -262,7 +263,7 @@ fn standard_input_ends_below_mpirun_and_launch() {
         let found = records(&String::from_utf8_lossy(&output.stdout));
         let numbers: BTreeSet<u64> =
             found.iter().map(|record| record["input"]["n"].as_u64().unwrap()).collect();
-        assert_eq!((found.len(), numbers.len()), (20_000, 20_000), "{start}");
+        assert_eq!((found.len(), numbers.len()), (n, n), "{start}");
     }
 }
 

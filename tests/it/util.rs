@@ -162,6 +162,12 @@ pub(crate) fn is_open_mpi() -> bool {
     mpirun_version().contains("Open MPI")
 }
 
+/// Lines to try standard input below mpirun with: as many as MPICH's mpirun holds, for it ends a
+/// run that reads them slower than they come.
+pub(crate) fn lines_of_input() -> usize {
+    if is_open_mpi() { 20_000 } else { 2_000 }
+}
+
 /// Whether mpirun's exit code is rank 0's with [`surviving_flags`]: Open MPI 4's is 0.
 pub(crate) fn passes_codes_on() -> bool {
     !mpirun_version().contains("(Open MPI) 4")
