@@ -20,6 +20,17 @@ const SHORT_NANOS: u64 = 1000;
 /// … so many of them.
 const TIMED_TOGETHER: u32 = 16;
 
+/// A task that a thread has taken from its chunk.
+pub(super) struct Claimed<'a> {
+    /// Its number in the chunk.
+    pub(super) index: u32,
+    pub(super) task: &'a Task,
+    pub(super) table: &'a Table,
+    pub(super) cancel: Cancel<'a>,
+    /// Whether another task of the same row may follow.
+    pub(super) more: bool,
+}
+
 /// Tasks in a row that have run since the clock was read.
 struct Group {
     first: u32,
@@ -57,19 +68,12 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Runs one task and adds its outcome. `more`: another task of the same row may follow.
-    pub(super) fn run(
-        &mut self,
-        index: u32,
-        task: &Task,
-        table: &Table,
-        cancel: Cancel<'_>,
-        more: bool,
-    ) {
+    /// Runs one task and adds its outcome.
+    pub(super) fn run(&mut self, claimed: &Claimed<'_>) {
         if self.shared.config.records {
-            self.run_recorded(index, task, table, cancel);
+            self.run_recorded(claimed);
         } else {
-            self.run_plain(index, task, table, cancel, more);
+            self.run_plain(claimed);
         }
         let is_old = self.now - self.opened >= OLDEST || self.outcomes.size() >= LARGEST;
         if is_old && self.group.n == 0 {
@@ -78,13 +82,14 @@ impl<'a> Batch<'a> {
     }
 
     /// Runs a task whose output somebody wants.
-    fn run_recorded(&mut self, index: u32, task: &Task, table: &Table, cancel: Cancel<'_>) {
+    fn run_recorded(&mut self, claimed: &Claimed<'_>) {
+        let &Claimed { index, task, table, .. } = claimed;
         let record = self.outcomes.begin();
         let opened = Opened::open(record, task, table);
         record.extend_from_slice(b",\"status\":\"ok\",\"output\":");
         let started = now();
         self.clock.begin(started - self.now, started);
-        let result = run_caught(self.shared, started, task, table, cancel, record);
+        let result = run_caught(self.shared, started, claimed, record);
         let (ended, nanos) = self.clock.stop(started);
         self.now = ended;
         let (status, done) = match result {
@@ -104,14 +109,8 @@ impl<'a> Batch<'a> {
     /// Runs a task of which only a failure gets a record. With nothing to do between two such
     /// tasks, one begins when the other ends, and the short ones of a row are timed together:
     /// reading the clock takes longer than many of them.
-    fn run_plain(
-        &mut self,
-        index: u32,
-        task: &Task,
-        table: &Table,
-        cancel: Cancel<'_>,
-        more: bool,
-    ) {
+    fn run_plain(&mut self, claimed: &Claimed<'_>) {
+        let &Claimed { index, task, table, more, .. } = claimed;
         if self.group.n > 0 && self.group.first + self.group.n != index {
             self.close_group();
         }
@@ -120,9 +119,8 @@ impl<'a> Batch<'a> {
             self.clock.begin(Duration::ZERO, self.now);
         }
         let started = self.now;
-        let result = self
-            .outcomes
-            .without(|unwanted| run_caught(self.shared, started, task, table, cancel, unwanted));
+        let result =
+            self.outcomes.without(|unwanted| run_caught(self.shared, started, claimed, unwanted));
         match result {
             Ok(Done { again: None, report }) if report.is_empty() => {
                 self.group.n += 1;
@@ -241,9 +239,7 @@ pub(super) fn failure(shared: &Shared, task: &Task, error: &TaskError) -> Vec<u8
 fn run_caught(
     shared: &Arc<Shared>,
     started: Instant,
-    task: &Task,
-    table: &Table,
-    cancel: Cancel<'_>,
+    &Claimed { task, table, cancel, .. }: &Claimed<'_>,
     output: &mut Vec<u8>,
 ) -> Result<Done, TaskError> {
     if cancel.is_asked() {

@@ -32,7 +32,7 @@ use crate::message::{self, ChunkId, Span, Task};
 use crate::task::{self, Cancel, Cpu, Input, Place, Pool, TaskError, Work};
 use crate::values::{self, Values};
 use admission::{Admission, Need, Room};
-use batch::Batch;
+use batch::{Batch, Claimed};
 use chunk::Chunk;
 use lane::{Job, Lane, Runner, Step};
 use ledger::Clocks;
@@ -324,8 +324,9 @@ fn leave(room: Room, shared: &Arc<Shared>) {
 fn run_aside(aside: &Aside, room: Room, runner: &Runner, shared: &Arc<Shared>) {
     let mut batch = Batch::new(aside.chunk.id, shared, &runner.seat);
     let task = &*aside.chunk.task(aside.idx);
+    let (index, table) = (index(aside.idx), shared.table(task));
     let cancel = Cancel::new(&aside.chunk.cancels, aside.idx);
-    batch.run(index(aside.idx), task, shared.table(task), cancel, false);
+    batch.run(&Claimed { index, task, table, cancel, more: false });
     batch.send();
     leave(room, shared);
 }
@@ -361,8 +362,9 @@ fn run_tasks<'a>(
         let aside = || Aside { chunk: Arc::clone(chunk), idx };
         let need = shared.need(task, table);
         let Some(room) = shared.admission.enter(need, aside) else { continue };
+        let cancel = Cancel::new(&chunk.cancels, idx);
         let more = walk.is_followed() && idx + 1 < end;
-        batch.run(index(idx), walk.task(), table, Cancel::new(&chunk.cancels, idx), more);
+        batch.run(&Claimed { index: index(idx), task, table, cancel, more });
         leave(room, shared);
     }
 }
