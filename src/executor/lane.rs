@@ -12,18 +12,13 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use anyhow::{Context as _, Result};
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use anyhow::Result;
 
 use super::admission::Room;
 use super::ledger::Seat;
-use super::{Aside, Chunk, Shared, now, panics};
+use super::threads::Threads;
+use super::{Aside, Chunk, Shared, now};
 use crate::task::Pool;
-
-/// Stack of a thread that computes.
-const CPU_STACK: usize = 8 << 20;
-/// Stack of a thread that waits: there are hundreds.
-const IO_STACK: usize = 1 << 20;
 
 /// A step that a task of another pool has done here.
 pub(super) type Step = Box<dyn FnOnce() + Send>;
@@ -49,7 +44,7 @@ pub(super) struct Lane {
 
 struct State {
     /// `None` where there are no threads.
-    pool: Option<ThreadPool>,
+    pool: Option<Threads>,
     /// How many runners there may be.
     threads: u32,
     /// As many of them count as threads of this rank: not those in reserve.
@@ -91,7 +86,7 @@ impl Lane {
     /// A pool of `threads`, of which `counted` count; more or fewer may be asked for later.
     pub(super) fn new(pool: Pool, threads: u32, counted: u32, seats: Vec<Seat>) -> Result<Self> {
         let state = State {
-            pool: (threads > 0).then(|| threads_of(pool, threads)).transpose()?,
+            pool: (threads > 0).then(|| Threads::start(pool, threads)).transpose()?,
             threads,
             counted,
             running: 0,
@@ -110,7 +105,7 @@ impl Lane {
 
     /// Lets another number of threads work: more of them at once, fewer as tasks end.
     pub(super) fn resize(&self, threads: u32, shared: &Arc<Shared>) -> Result<()> {
-        let pool = threads_of(self.pool, threads)?;
+        let pool = Threads::start(self.pool, threads)?;
         let mut state = self.state();
         let old = state.pool.replace(pool);
         (state.threads, state.counted) = (threads, threads);
@@ -176,7 +171,7 @@ impl Lane {
             shared.n_runners.fetch_add(1, Ordering::Relaxed);
             let Some(pool) = &state.pool else { unreachable!("no thread is free without a pool") };
             let lane = self.pool;
-            pool.spawn_fifo(move || shared_too.lane(lane).run(runner, &shared_too));
+            pool.spawn(move || shared_too.lane(lane).run(runner, &shared_too));
         }
     }
 
@@ -209,17 +204,4 @@ impl Lane {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no holder panics")
     }
-}
-
-fn threads_of(pool: Pool, threads: u32) -> Result<ThreadPool> {
-    let (name, stack) = match pool {
-        Pool::Cpu => ("cpu", CPU_STACK),
-        Pool::Io => ("io", IO_STACK),
-    };
-    ThreadPoolBuilder::new()
-        .num_threads(threads as usize)
-        .stack_size(stack)
-        .thread_name(move |idx| format!("{}{name}-{idx}", panics::TASK_THREADS))
-        .build()
-        .with_context(|| format!("cannot start {threads} {name} threads; ask for fewer"))
 }

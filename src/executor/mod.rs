@@ -16,6 +16,7 @@ mod chunk;
 mod lane;
 mod ledger;
 mod panics;
+mod threads;
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
