@@ -9,7 +9,6 @@ start.
 
 import json
 import random
-import shutil
 import time
 
 from measure import Group, Row
@@ -45,8 +44,7 @@ class Balance:
         self.terms = bench.folder / "balance.terms"
 
     def prepare(self):
-        if not shutil.which("parallel"):
-            raise DidNotRun("GNU parallel is missing (Debian: `apt install parallel`)")
+        self.bench.find_programs({"parallel": "parallel"})
         self.terms.write_text("".join(f"{term}\n" for term in terms(self.count, self.largest)))
         self.bench.job("balance", '[[task]]\nkind = "fibonacci"\nn_from = "balance.terms"\nvalue = "none"\n')
 

@@ -1,4 +1,4 @@
-"""Commands a second: `true`, against GNU parallel and against a bare loop of posix_spawn(3)."""
+"""Commands a second: `true`, against GNU parallel, HyperQueue and a bare loop of posix_spawn(3)."""
 
 import json
 import os
@@ -11,6 +11,7 @@ from runner import DidNotRun, command
 THREADS = 2
 BARE = f"bare posix_spawn loop, {THREADS} threads"
 PARALLEL = f"GNU parallel -j{THREADS}"
+HYPERQUEUE = f"HyperQueue, a worker of {THREADS} cores"
 
 
 def groups(bench):
@@ -22,9 +23,11 @@ def groups(bench):
                 lambda: {"ours": commands.ours(commands.tasks)},
                 lambda: {BARE: commands.bare(commands.tasks)},
                 lambda: {PARALLEL: commands.parallel(commands.tasks_of_parallel)},
+                lambda: {HYPERQUEUE: commands.hyperqueue(commands.tasks_of_hyperqueue)},
             ],
             [
                 Row("`true` as a command", "ours", PARALLEL, aim=5),
+                Row("the same", "ours", HYPERQUEUE),
                 Row("the same", "ours", BARE, aim=0.8),
             ],
             [commands.prepare],
@@ -34,18 +37,22 @@ def groups(bench):
 
 class Commands:
     def __init__(self, bench):
-        self.bench, self.tasks, self.tasks_of_parallel = bench, 0, 0
+        self.bench, self.tasks, self.tasks_of_parallel, self.tasks_of_hyperqueue = bench, 0, 0, 0
         self.program = bench.folder / "spawn"
 
     def prepare(self):
-        if not shutil.which("parallel"):
-            raise DidNotRun("GNU parallel is missing (Debian: `apt install parallel`)")
+        self.bench.find_programs({"parallel": "parallel"})
         versions = command(["parallel", "--version"], self.bench.env).splitlines()
         self.bench.versions["GNU parallel"] = versions[0].split()[-1]
         source = self.bench.scripts / "peer_spawn.c"
         command([os.environ.get("CC", "cc"), "-O2", "-pthread", "-o", self.program, source], self.bench.env)
         self.tasks, _ = fit(self.ours, self.bench.seconds, 500)
         self.tasks_of_parallel, _ = fit(self.parallel, self.bench.seconds, 100)
+        self.bench.install(["hyperqueue>=0.27,<0.28"], self.venv())
+        self.tasks_of_hyperqueue, _ = fit(self.hyperqueue, self.bench.seconds, 100)
+
+    def venv(self):
+        return self.bench.root / ".deps" / "bench-hyperqueue"
 
     def ours(self, tasks):
         text = f'[[task]]\nkind = "command"\nrun = "true"\nrange = "1..={tasks}"\n'
@@ -67,3 +74,7 @@ class Commands:
         start = time.perf_counter()
         command(["parallel", "--will-cite", f"-j{THREADS}", "-a", numbers, "true"], self.bench.env)
         return tasks / (time.perf_counter() - start)
+
+    def hyperqueue(self, tasks):
+        words = [self.venv() / "bin" / "python", self.bench.scripts / "peer_hyperqueue.py", tasks, THREADS]
+        return tasks / float(command(words, self.bench.env))

@@ -116,7 +116,8 @@ class Site:
         self.pages = None
 
     def prepare(self):
-        find_programs(self.bench)
+        self.bench.find_programs(DEBIAN)
+        self.name_versions()
         sysroot = Path(command(["rustc", "--print", "sysroot"], self.bench.env).strip())
         site = sysroot / "share" / "doc" / "rust" / "html"
         if not (site / "book" / "index.html").exists():
@@ -129,6 +130,12 @@ class Site:
         self.bench.versions["Scrapy"] = command([self.venv() / "bin" / "scrapy", "version"], self.bench.env).split()[-1]
         self.ours()  # the file cache is warm for everybody
         say(f"crawl: {self.pages:,} pages")
+
+    def name_versions(self):
+        versions, env = self.bench.versions, self.bench.env
+        versions["wget2"] = command(["wget2", "--version"], env).split()[2]
+        nginx = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=False)
+        versions["nginx"] = nginx.stderr.strip().split("/")[-1]
 
     def venv(self):
         return self.bench.root / ".deps" / "bench-crawl"
@@ -250,25 +257,6 @@ def write_web(folder):
     for pages in range(PAGES + 1):
         links = "".join(f"<a href={n}.html>{n}</a>\n" for n in range(pages))
         (folder / f"{pages}.html").write_text(f"<title>{pages}</title>\n{links}")
-
-
-def find_programs(bench):
-    missing = {name: package for name, package in DEBIAN.items() if not program(name)}
-    if missing and os.geteuid() == 0 and shutil.which("apt-get"):
-        say(f"getting {', '.join(missing.values())} from Debian")
-        env = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
-        command(["apt-get", "update", "-qq"], env)
-        command(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing.values()], env)
-        missing = {name: package for name, package in DEBIAN.items() if not program(name)}
-    if missing:
-        raise DidNotRun(f"{', '.join(missing)} missing (Debian: `apt install {' '.join(missing.values())}`)")
-    bench.versions["wget2"] = command(["wget2", "--version"], bench.env).split()[2]
-    bench.versions["nginx"] = subprocess.run(
-        ["nginx", "-v"], capture_output=True, text=True, check=False).stderr.strip().split("/")[-1]
-
-
-def program(name):
-    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
 def children():

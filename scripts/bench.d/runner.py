@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -165,6 +166,18 @@ class Bench:
         command(words, os.environ, limit=None)
         marker.write_text(wanted)
 
+    def find_programs(self, packages):
+        """Programs by the Debian package that has each; root gets what is missing."""
+        missing = {name: package for name, package in packages.items() if not program(name)}
+        if missing and os.geteuid() == 0 and shutil.which("apt-get"):
+            say(f"getting {', '.join(missing.values())} from Debian")
+            env = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
+            command(["apt-get", "update", "-qq"], env)
+            command(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing.values()], env)
+            missing = {name: package for name, package in packages.items() if not program(name)}
+        if missing:
+            raise DidNotRun(f"{', '.join(missing)} missing (Debian: `apt install {' '.join(missing.values())}`)")
+
     def sees_two(self, mpirun, env):
         """Whether two ranks of mpi4py are one world."""
         text = "from mpi4py import MPI; print(MPI.COMM_WORLD.size)"
@@ -181,6 +194,10 @@ class Bench:
             if line.strip().startswith("Version:"):
                 return "MPICH " + line.split()[-1]
         return lines[0] if lines else "unknown"
+
+
+def program(name):
+    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
 def libmpi(binary, env):
