@@ -114,9 +114,24 @@ pub fn thousands(number: impl std::fmt::Display) -> String {
 
 /// For `#[serde(with = "crate::units::duration")]` on a [`Duration`].
 pub mod duration {
+    use std::fmt;
     use std::time::Duration;
 
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use serde::{Deserializer, Serializer, de};
+
+    struct Text;
+
+    impl de::Visitor<'_> for Text {
+        type Value = Duration;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a time with its unit, such as \"30s\"")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
+            super::parse_duration(text).map_err(E::custom)
+        }
+    }
 
     /// Writes the span as a text.
     pub fn serialize<S: Serializer>(span: &Duration, to: S) -> Result<S::Ok, S::Error> {
@@ -125,8 +140,7 @@ pub mod duration {
 
     /// Reads the span from a text.
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        let text = String::deserialize(from)?;
-        super::parse_duration(&text).map_err(D::Error::custom)
+        from.deserialize_str(Text)
     }
 }
 

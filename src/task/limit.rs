@@ -76,18 +76,21 @@ impl Serialize for TimeLimit {
 
 impl<'de> Deserialize<'de> for TimeLimit {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(from)?;
-        text.parse().map_err(|error| de::Error::custom(format!("{error:#}")))
+        let value = toml::Value::deserialize(from)?;
+        read(&value).map_err(|error| de::Error::custom(format!("{error:#}")))
     }
 }
 
 /// Reads the key `timeout` of a table.
 pub(super) fn of_table(timeout: Option<&toml::Value>) -> Result<Option<TimeLimit>> {
-    let read = |value: &toml::Value| match value.as_str() {
-        Some(text) => text.parse(),
-        None => bail!("`{value}` is no time limit; write `\"30s\"`, or `\"3x\"` the median"),
-    };
     timeout.map(read).transpose().context("`timeout`")
+}
+
+fn read(value: &toml::Value) -> Result<TimeLimit> {
+    let Some(text) = value.as_str() else {
+        bail!("`{value}` is no time limit; write `\"30s\"`, or `\"3x\"` the median");
+    };
+    text.parse()
 }
 
 /// When a running task is over its limit.

@@ -29,12 +29,15 @@ fn what_is_wrong_is_said_in_one_line() {
         ("qqqqq = 3", "unknown key `qqqqq`; use one of seeds, "),
         ("per_host = 0", "`per_host` is 0: no page could be fetched"),
         ("depth = -1", "`depth` is integer `-1`; use a whole number from 0"),
-        ("delay = 3", "`delay` is integer `3`; use a string"),
+        ("delay = 3", "`delay` is integer `3`; use a time with its unit, such as \"30s\""),
         ("timeout = '0s'", "`timeout` is zero"),
         ("warc_segment = 'x'", "`warc_segment`: `x` is no size; write "),
         ("user_agent = 'a\\u0007'".replace('\'', "\"").as_str(), "must be printable ASCII"),
         ("proxy = 'gopher://x'", "`proxy`: `gopher://x` is no proxy; use "),
-        ("resolve = { a = 'b' }", "`resolve`: "),
+        (
+            "resolve = { a = 'b' }",
+            "`resolve`: `a` = `b` is no IP address; write one such as `127.0.0.1`",
+        ),
         ("sitemaps = ['ftp://h/s']", "`sitemaps[0]`: `ftp://h/s`: only http and https"),
         ("seeds_from = 'nothing.txt'", "nothing.txt"),
     ] {

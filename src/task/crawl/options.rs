@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use url::Url;
 
 use crate::units;
@@ -73,7 +74,18 @@ pub(super) struct Options {
     pub(super) allow_private: bool,
     proxy: String,
     certificates: Certificates,
+    #[serde(deserialize_with = "addresses")]
     resolve: BTreeMap<String, IpAddr>,
+}
+
+fn addresses<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, IpAddr>, D::Error> {
+    let parse = |(host, text): (String, String)| match text.parse() {
+        Ok(address) => Ok((host, address)),
+        Err(_) => Err(D::Error::custom(format!(
+            "`{host}` = `{text}` is no IP address; write one such as `127.0.0.1`"
+        ))),
+    };
+    BTreeMap::deserialize(from)?.into_iter().map(parse).collect()
 }
 
 /// A time in a job file, such as `"55m"`.
