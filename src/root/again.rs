@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;
 
-use crate::message::Task;
+use crate::message::{Rank, Task};
 
 /// Tasks that are to run again.
 #[derive(Debug, Default)]
@@ -15,6 +15,8 @@ pub(super) struct Again {
     /// Per pool. One of them may be what kills ranks: each goes out with no other task beside
     /// it, so that the next death is its own and nobody else's.
     suspects: [VecDeque<Task>; 2],
+    /// Per pool, what the rank that was asked is not to try: others are asked next.
+    passed: [Vec<Task>; 2],
 }
 
 #[derive(Debug)]
@@ -80,6 +82,26 @@ impl Again {
 
     pub(super) fn has_suspect(&self, pool: usize) -> bool {
         !self.suspects[pool].is_empty()
+    }
+
+    /// Keeps a task for whoever else is asked now.
+    pub(super) fn pass(&mut self, pool: usize, task: Task) {
+        self.passed[pool].push(task);
+    }
+
+    /// What others have passed and `rank` may try.
+    pub(super) fn take_passed(&mut self, rank: Rank, pool: usize, now: Duration) -> Vec<Task> {
+        let passed = &mut self.passed[pool];
+        passed.extract_if(.., |task| !task.is_to_avoid(rank, now)).collect()
+    }
+
+    /// Keeps what all have passed until `at`.
+    pub(super) fn keep_passed(&mut self, at: Duration) {
+        for pool in 0..self.passed.len() {
+            for task in std::mem::take(&mut self.passed[pool]) {
+                self.keep(at, pool, task);
+            }
+        }
     }
 
     pub(super) fn len(&self) -> usize {

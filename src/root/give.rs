@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::feed::Said;
 use super::flight::Out;
-use super::{ASK_ANOTHER, Order, POOLS, Root};
+use super::{Order, POOLS, Root};
 use crate::message::{self, Rank, Task};
 use crate::schedule::{self, LARGEST_HOLD, LARGEST_HOLD_CHUNKS, View};
 use crate::task::End;
@@ -28,6 +28,9 @@ impl Root {
             return Ok(self.give_suspect(rank, pool, orders));
         }
         self.refill(pool, now)?;
+        for task in self.again.take_passed(rank, pool, now) {
+            self.ready[pool].push_for(rank, task);
+        }
         let Some(view) = self.view(rank, pool) else { return Ok(false) };
         if !self.has_room(rank, pool, &view) {
             return Ok(false);
@@ -92,7 +95,7 @@ impl Root {
             if span.first.is_to_avoid(rank, now)
                 && self.all_threads[pool] > self.config.threads[rank.idx()][pool]
             {
-                self.again.keep(now + ASK_ANOTHER, pool, span.first);
+                self.again.pass(pool, span.first);
                 continue;
             }
             span.first.limit = self.limits[usize::from(span.first.table)].get();

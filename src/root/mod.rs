@@ -38,7 +38,7 @@ use flight::{Flights, Rate, Worker};
 use median::Limit;
 use ready::Ready;
 
-/// A task that another rank is to try first is offered again after so long.
+/// A task that another rank is to try first is offered again after so long, where none had room.
 const ASK_ANOTHER: Duration = Duration::from_millis(5);
 
 const POOLS: [Pool; 2] = [Pool::Cpu, Pool::Io];
@@ -175,6 +175,7 @@ impl Root {
                 }
             }
         }
+        self.again.keep_passed(now + ASK_ANOTHER);
         orders.append(&mut self.unrun);
         if !self.told_drained && self.is_drained() {
             self.told_drained = true;

@@ -26,6 +26,14 @@ impl Ready {
         }
     }
 
+    /// Adds a task that this rank asks for.
+    pub(super) fn push_for(&mut self, rank: Rank, task: Task) {
+        match self {
+            Self::Shared(_) => self.push(task.into()),
+            Self::Assigned(queues) => queues.push_for(rank, task),
+        }
+    }
+
     /// The task that `rank` would get next.
     pub(super) fn peek(&self, rank: Rank) -> Option<&Task> {
         match self {
@@ -227,8 +235,12 @@ impl Assigned {
     fn push(&mut self, task: Task) {
         let turn = self.n_pushed / self.block % self.turns.len() as u64;
         let turn = usize::try_from(turn).expect("less than the number of turns");
-        self.by_rank[self.turns[turn].idx()].push_back(task);
+        self.push_for(self.turns[turn], task);
         self.n_pushed += 1;
+    }
+
+    fn push_for(&mut self, rank: Rank, task: Task) {
+        self.by_rank[rank.idx()].push_back(task);
         self.len += 1;
     }
 }

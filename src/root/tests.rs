@@ -239,6 +239,24 @@ fn schedule() -> impl Strategy<Value = String> {
     prop_oneof![chunked, Just("auto".to_owned())]
 }
 
+#[test]
+fn another_rank_tries_first_though_the_one_that_failed_has_room() {
+    let retry = "failed = { retries = 2, backoff = \"1ms\", other_rank = true }";
+    for (schedule, n_ranks) in [("auto", 3), ("dynamic", 3), ("static", 3), ("auto", 1)] {
+        let mut config = config(schedule.parse().unwrap(), false, vec![[1, 0]; n_ranks]);
+        config.policy.retries =
+            crate::policy::Retries::from_table(&retry.parse().unwrap()).unwrap();
+        let mut root = Root::new(config, vec![table(1, &[1.0], Pool::Cpu)]);
+        let (given, _) = hand_out(&mut root);
+        let (failed, id, _) = given[0];
+        hear(&mut root, failed, &outcomes(id, &[0], Status::Failed(ErrorClass::Failed)));
+        let mut orders = Vec::new();
+        root.hand_out(Duration::from_millis(50), &mut orders).unwrap();
+        let [Order::Chunk(next, _)] = orders[..] else { panic!("{schedule}: {orders:?}") };
+        assert_eq!(next != failed, n_ranks > 1, "{schedule}: {next}");
+    }
+}
+
 proptest! {
     /// Whatever the schedule, the ranks, the costs and the order of outcomes.
     #[test]
