@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::site::{Answer, Site, body, html};
 use crate::util::{
-    Dir, Rankpool, Running, is_open_mpi, mpirun, passes_codes_on, rankpool, ranks_of,
+    Dir, Rankpool, Running, is_open_mpi, mpirun, passes_codes_on, program, rankpool, ranks_of,
     surviving_mpirun,
 };
 
@@ -331,4 +331,24 @@ fn a_reader_that_goes_away_ends_a_run_in_order() {
     shell.args(["-c", &format!("{line}; echo \"code ${{PIPESTATUS[0]}}\"")]);
     let stdout = String::from_utf8(shell.output().unwrap().stdout).unwrap();
     assert!(stdout.ends_with("code 3\n"), "{stdout}");
+}
+
+/// What a terminal or a launcher sends goes to all of a process group: also to a process that is
+/// to become a command, and has no group of its own yet.
+#[test]
+fn a_signal_to_a_whole_group_ends_no_command() {
+    let job =
+        "io_threads = 8\n[[task]]\nkind = \"command\"\nrun = \"true\"\nrange = \"1..=1500\"\n";
+    let mut running =
+        program("setsid".into()).args([env!("CARGO_BIN_EXE_rankpool")]).job(job).start();
+    wait_for_records(&mut running, 1);
+    let group = Pid::from_child(&running.child);
+    running.poll("its end", |running| {
+        // rankpool tells how far it is.
+        let _ = rustix::process::kill_process_group(group, Signal::USR1);
+        running.child.try_wait().unwrap().is_some()
+    });
+    let (ran, dir) = running.wait();
+    ran.code(0);
+    check_complete(&dir, 1500);
 }

@@ -286,7 +286,7 @@ impl Commands {
             stdin: self.stdin(values, dir.as_deref())?,
         };
         let limits = Limits { deadline: context.deadline, kill_after: self.options.kill_after };
-        process::run(start, limits, captures)
+        process::run(&start, limits, captures)
     }
 }
 

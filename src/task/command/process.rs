@@ -86,10 +86,23 @@ pub(super) enum How {
 
 /// Runs a command to its end. What it printed is in `captures`, standard output first.
 pub(super) fn run(
-    start: Start<'_>,
+    start: &Start<'_>,
     limits: Limits,
     captures: &mut [Capture<'_>; 2],
 ) -> Result<Ended, TaskError> {
+    loop {
+        if let Some(ended) = run_once(start, limits, captures)? {
+            return Ok(ended);
+        }
+    }
+}
+
+/// The same; `None` if a signal came before the program did.
+fn run_once(
+    start: &Start<'_>,
+    limits: Limits,
+    captures: &mut [Capture<'_>; 2],
+) -> Result<Option<Ended>, TaskError> {
     let failed = |message| TaskError::new(ErrorClass::Failed, message);
     let tether = Tether::get().map_err(failed)?;
     let mut child = spawn(start)?;
@@ -110,18 +123,25 @@ pub(super) fn run(
     let read = held.and_then(|hold| running.wait(captures).map(|()| hold));
     // What it leaves running would be nobody's. It is not reaped yet, so its number is its own.
     let _ = kill_process_group(group, Signal::KILL);
+    if !running.was_told && has_never_run(group) {
+        return child.wait().map(|_| None).map_err(|error| cannot_wait(&error));
+    }
     let read = read.and_then(|_| captures.iter_mut().try_for_each(Capture::end));
-    let ended = child.wait4().map_err(|error| failed(format!("cannot wait for it: {error}")))?;
+    let ended = child.wait4().map_err(|error| cannot_wait(&error))?;
     read.map_err(|error| failed(format!("cannot keep what it prints: {error}")))?;
     let how = match (ended.status.code(), ended.status.signal()) {
         (Some(code), _) => How::Exit(code),
         (None, signal) => How::Signal(signal.unwrap_or_default()),
     };
     let was_told = running.was_told;
-    Ok(Ended { how, was_told, cpu: ended.rusage.utime + ended.rusage.stime })
+    Ok(Some(Ended { how, was_told, cpu: ended.rusage.utime + ended.rusage.stime }))
 }
 
-fn spawn(start: Start<'_>) -> Result<Child, TaskError> {
+fn cannot_wait(error: &io::Error) -> TaskError {
+    TaskError::new(ErrorClass::Failed, format!("cannot wait for it: {error}"))
+}
+
+fn spawn(start: &Start<'_>) -> Result<Child, TaskError> {
     let Start { argv, program, dir, env, more_env, stdin } = start;
     let stdin = stdin.open().map_err(|error| spawn_error(&error, "give it an input"))?;
     let mut command = Command::new(program);
@@ -154,10 +174,10 @@ fn spawn_error(error: &io::Error, what: &str) -> TaskError {
 }
 
 impl Stdin {
-    fn open(self) -> io::Result<Stdio> {
+    fn open(&self) -> io::Result<Stdio> {
         match self {
             Self::Nothing => Ok(Stdio::null()),
-            Self::File(file) => Ok(file.into()),
+            Self::File(file) => Ok(file.try_clone()?.into()),
             Self::Text(text) => {
                 // Unlike a pipe, a file in memory needs nobody who writes while it is read.
                 let mut file = File::from(memfd_create("stdin", MemfdFlags::CLOEXEC)?);
@@ -292,6 +312,28 @@ impl Running {
 
 /// Whether the command has ended; it is not reaped here.
 fn has_ended(pid: Pid) -> io::Result<bool> {
-    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-    Ok(waitid(WaitId::Pid(pid), options)?.is_some())
+    Ok(waitid(WaitId::Pid(pid), LOOK_ONLY)?.is_some())
+}
+
+const LOOK_ONLY: WaitIdOptions =
+    WaitIdOptions::EXITED.union(WaitIdOptions::NOHANG).union(WaitIdOptions::NOWAIT);
+
+/// In `flags` of `/proc/PID/stat`: forked, and no program is executed yet (`PF_FORKNOEXEC` of
+/// Linux's `sched.h`).
+const IS_FORKED: u64 = 0x40;
+
+/// Whether a signal has ended the process before it was the command: until it has a group of its
+/// own, what a terminal or a launcher sends to all of this process's group is its as well.
+fn has_never_run(pid: Pid) -> bool {
+    let signal = waitid(WaitId::Pid(pid), LOOK_ONLY).ok().flatten();
+    let signal = signal.and_then(|status| status.terminating_signal());
+    if signal.is_none_or(|signal| signal == Signal::KILL.as_raw()) {
+        return false;
+    }
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+    // After the name, in which anything may be: state, ppid, pgrp, session, tty, tpgid, flags.
+    let flags = stat
+        .ok()
+        .and_then(|stat| stat.rsplit_once(')')?.1.split_whitespace().nth(6)?.parse::<u64>().ok());
+    flags.is_some_and(|flags| flags & IS_FORKED != 0)
 }
