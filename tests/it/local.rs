@@ -32,7 +32,17 @@ pub(crate) fn run(n: u32, job: &str) -> (Summary, Vec<Value>) {
 }
 
 pub(crate) fn lead(root: &mut impl Transport, path: &Path) -> Summary {
+    lead_with(root, path, Overrides::default())
+}
+
+/// The same, asked and told by way of the folder `control`.
+pub(crate) fn lead_controlled(root: &mut impl Transport, path: &Path, control: &Path) -> Summary {
     let mut overrides = Overrides::default();
+    overrides.run.control = Some(control.to_owned());
+    lead_with(root, path, overrides)
+}
+
+fn lead_with(root: &mut impl Transport, path: &Path, mut overrides: Overrides) -> Summary {
     overrides.run.quiet = true;
     let job = JobSpec::from_file(path, &overrides);
     match run::lead(root, job, |_| ()).expect("the world holds") {

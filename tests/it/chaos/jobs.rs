@@ -143,7 +143,7 @@ impl Job {
 }
 
 /// What the tasks gave, by id, whoever ran them, however often and how fast.
-pub(super) fn outcomes(records: &[Value]) -> BTreeMap<String, String> {
+pub(crate) fn outcomes(records: &[Value]) -> BTreeMap<String, String> {
     let mut records = records.to_vec();
     for record in &mut records {
         record["attempts"] = 1.into();

@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use self::disturb::{Disturbance, Undertaker, bury};
-use self::jobs::{Job, outcomes};
+use self::jobs::Job;
+pub(crate) use self::jobs::outcomes;
 use crate::util::{Dir, Ran, passes_codes_on, rankpool, surviving_mpirun};
 
 /// Rounds where nobody asks for more.
