@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use super::looks::Looks;
 use super::{Order, POOLS, Root};
 use crate::message::{Rank, Task};
 use crate::task::TaskError;
@@ -58,6 +59,7 @@ impl Root {
         let threads: Vec<u32> = self.config.threads.iter().map(|of| of[pool]).collect();
         self.all_threads[pool] = threads.iter().sum();
         self.ready[pool].deal_anew(&threads);
+        self.looks[pool] = Looks::new(threads.len());
     }
 
     /// A rank, as far as handing out goes.

@@ -11,37 +11,66 @@ use crate::message::{self, Rank, Task};
 use crate::schedule::{self, LARGEST_HOLD, LARGEST_HOLD_CHUNKS, View};
 use crate::task::End;
 
+/// What a rank was given.
+enum Given {
+    Chunk,
+    /// There was nothing for it.
+    Nothing,
+    /// It has no room, or no threads.
+    Full,
+}
+
 impl Root {
+    /// Gives each rank that may have room a chunk; whether any got one.
+    pub(super) fn give_round(
+        &mut self,
+        pool: usize,
+        now: Duration,
+        orders: &mut Vec<Order>,
+    ) -> Result<bool> {
+        let (mut gave, mut start) = (false, 0);
+        while let Some(rank) = self.looks[pool].first_from(start) {
+            match self.give(rank, pool, now, orders)? {
+                Given::Chunk => gave = true,
+                Given::Nothing => {}
+                Given::Full => self.looks[pool].close(rank),
+            }
+            start = rank.idx() + 1;
+        }
+        Ok(gave)
+    }
+
     /// Gives a rank a chunk of tasks of a pool, if it has room and there are any.
-    pub(super) fn give(
+    fn give(
         &mut self,
         rank: Rank,
         pool: usize,
         now: Duration,
         orders: &mut Vec<Order>,
-    ) -> Result<bool> {
+    ) -> Result<Given> {
         let worker = &self.workers[rank.idx()];
         if self.config.threads[rank.idx()][pool] == 0 || worker.has_suspect {
-            return Ok(false);
+            return Ok(Given::Full);
         }
         if self.again.has_suspect(pool) && worker.holds_nothing() && self.may_die(rank) {
-            return Ok(self.give_suspect(rank, pool, orders));
+            let gave = self.give_suspect(rank, pool, orders);
+            return Ok(if gave { Given::Chunk } else { Given::Nothing });
         }
         self.refill(pool, now)?;
         for task in self.again.take_passed(rank, pool, now) {
             self.ready[pool].push_for(rank, task);
         }
-        let Some(view) = self.view(rank, pool) else { return Ok(false) };
+        let Some(view) = self.view(rank, pool) else { return Ok(Given::Nothing) };
         if !self.has_room(rank, pool, &view) {
-            return Ok(false);
+            return Ok(Given::Full);
         }
         let limit = self.config.schedule.chunk(&view);
         let tasks = self.take(rank, pool, limit, now)?;
         if tasks.is_empty() {
-            return Ok(false);
+            return Ok(Given::Nothing);
         }
         orders.push(self.send(rank, pool, tasks));
-        Ok(true)
+        Ok(Given::Chunk)
     }
 
     fn has_room(&self, rank: Rank, pool: usize, view: &View) -> bool {

@@ -27,6 +27,7 @@ impl Root {
         let id = outcomes.chunk;
         // Out of the table meanwhile: it is one thing, what is learnt of it another.
         let Some(mut chunk) = self.in_flight.take(id) else { return Ok(()) };
+        self.looks.iter_mut().for_each(|looks| looks.open(rank));
         let done = self.on_all(rank, &mut chunk, &mut outcomes, now, &mut heard);
         if chunk.n_left > 0 {
             self.in_flight.put_back(id, chunk);

@@ -14,6 +14,7 @@ mod feed;
 mod flight;
 mod give;
 mod hear;
+mod looks;
 mod marks;
 mod median;
 mod near;
@@ -35,6 +36,7 @@ use crate::task::{Account, Note, Pool, TaskError};
 use again::Again;
 use feed::Feed;
 use flight::{Flights, Rate, Worker};
+use looks::Looks;
 use median::Limit;
 use ready::Ready;
 
@@ -92,6 +94,7 @@ pub struct Root {
     feed: Feed,
     ready: [Ready; 2],
     workers: Vec<Worker>,
+    looks: [Looks; 2],
     /// Threads of each pool over all workers.
     all_threads: [u32; 2],
     rates: Vec<Rate>,
@@ -132,6 +135,7 @@ impl Root {
         let ready = POOLS.map(|pool| refill::ready_queue(&config, feed.remaining(pool), pool));
         Ok(Self {
             workers: vec![Worker::default(); config.threads.len()],
+            looks: POOLS.map(|_| Looks::new(config.threads.len())),
             all_threads: POOLS
                 .map(|pool| config.threads.iter().map(|threads| threads[pool as usize]).sum()),
             config,
@@ -167,13 +171,8 @@ impl Root {
                 |idx| workers[idx].tasks[pool] as usize,
                 |idx| threads[idx][Pool::Cpu as usize] as usize,
             );
-            let mut gave = true;
-            while gave {
-                gave = false;
-                for idx in 0..self.workers.len() {
-                    gave |= self.give(Rank::at(idx), pool, now, orders)?;
-                }
-            }
+            self.looks[pool].turn();
+            while self.give_round(pool, now, orders)? {}
         }
         self.again.keep_passed(now + ASK_ANOTHER);
         orders.append(&mut self.unrun);

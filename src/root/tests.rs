@@ -122,6 +122,17 @@ fn a_job_without_tasks_is_done_at_once() {
 }
 
 #[test]
+fn of_many_ranks_the_one_that_has_ended_something_gets_more_at_once() {
+    let mut root = root("dynamic", &[[1, 0]; 300], vec![table(10_000, &[1.0], Pool::Cpu)]);
+    let (given, _) = hand_out(&mut root);
+    assert!(hand_out(&mut root).0.is_empty(), "all are full");
+    let (_, id, tasks) = given.iter().find(|given| given.0 == Rank(250)).unwrap();
+    assert_eq!(hear(&mut root, Rank(250), &outcomes(*id, &[0], Status::Ok)), [tasks[0].1]);
+    let (given, _) = hand_out(&mut root);
+    assert_eq!(given.iter().map(|given| given.0).collect::<Vec<_>>(), [Rank(250)]);
+}
+
+#[test]
 fn one_task_goes_out_once_and_counts_once() {
     let mut root = root("dynamic", &[[1, 0], [1, 0]], vec![table(1, &[1.0], Pool::Cpu)]);
     let (given, drained) = hand_out(&mut root);
