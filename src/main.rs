@@ -20,6 +20,7 @@ use rankpool::inventory::Launcher;
 use rankpool::job::{JobSpec, Output};
 use rankpool::launch::{self, Marks};
 use rankpool::placement::Wanted;
+use rankpool::policy::Policy;
 use rankpool::run::{Finished, StoppedAtOnce};
 use rankpool::task::command;
 use rankpool::web::address::Rules;
@@ -188,9 +189,12 @@ fn launch(args: &LaunchArgs, launcher: &Launcher) -> Result<u8> {
         Ok(cli) => cli.command,
         Err(error) => return stopped_by_clap(&error, launcher),
     };
-    let results = match &command {
-        Command::Info(_) => Err("it has no results to go on with"),
-        command => job(command)?.results_to_resume(),
+    let (results, heartbeat) = match &command {
+        Command::Info(_) => (Err("it has no results to go on with"), Policy::default().heartbeat),
+        command => {
+            let job = job(command)?;
+            (job.results_to_resume(), job.settings.policy.heartbeat)
+        }
     };
     let launch = launch::Launch {
         ranks: args.ranks,
@@ -199,6 +203,7 @@ fn launch(args: &LaunchArgs, launcher: &Launcher) -> Result<u8> {
         mpirun: args.mpirun.clone(),
         library: world::library(),
         command: args.command.clone(),
+        heartbeat,
         results,
     };
     if args.dry_run {

@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use super::line::Line;
 use super::marks::{END_FILE, Files, PID_FILE};
 use super::signals::Signals;
+use super::watch::Watch;
 use super::{here, now, processes};
 
 /// How soon files and processes are looked at again where no signal says so.
@@ -66,6 +67,8 @@ pub(super) struct Attempt<'a> {
     files: Files,
     /// Whether rank 0 can only be on this host.
     all_here: bool,
+    /// Where rank 0 is on another host.
+    watch: Watch,
     asked: bool,
     next: Option<(Instant, Push)>,
 }
@@ -77,6 +80,7 @@ impl<'a> Attempt<'a> {
         folder: &'a Path,
         number: u32,
         all_here: bool,
+        heartbeat: Duration,
     ) -> Result<Self> {
         let files = Files::new(folder, number);
         let own = std::env::current_exe().context("cannot find rankpool's own program")?;
@@ -97,7 +101,8 @@ impl<'a> Attempt<'a> {
             pass_on_typed(pipe);
         }
         let mpirun = Pid::from_child(&child);
-        Ok(Self { child, mpirun, folder, files, all_here, asked: false, next: None })
+        let watch = Watch::new(heartbeat);
+        Ok(Self { child, mpirun, folder, files, all_here, watch, asked: false, next: None })
     }
 
     /// Waits for its end, and passes signals on until then.
@@ -124,6 +129,9 @@ impl<'a> Attempt<'a> {
     fn look(&mut self) {
         if self.next.is_none() && (self.files.code().is_some() || self.has_lost_rank0()) {
             self.next = Some((now() + END_LIMIT, Push::Terminate));
+        }
+        if self.next.is_none() && self.watch.has_lost(&self.files) {
+            self.push(Push::Terminate);
         }
         if let Some((_, push)) = self.next.filter(|&(at, _)| now() >= at) {
             self.push(push);

@@ -57,6 +57,11 @@ impl Host {
 }
 
 impl Hosts {
+    /// This one alone.
+    pub(super) fn one(name: String) -> Self {
+        Self(vec![Host { line: name.clone(), name, slots: None }])
+    }
+
     /// Reads a hostfile.
     pub(super) fn read(path: &Path) -> Result<Self> {
         let shown = path.display();

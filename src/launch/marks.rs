@@ -1,9 +1,12 @@
 //! What rank 0 and `rankpool launch` tell each other by files: where rank 0 runs, and with which
 //! code it ended. An exit code of mpirun says less: after a lost host it is 0 or 255 by chance.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{Timespec, Timestamps, UTIME_NOW, futimens};
 
 use super::here;
 
@@ -29,6 +32,7 @@ impl Marks {
                 // With the folder gone nobody is waiting.
                 Ok(mut file) => {
                     let _ = writeln!(file, "{} {}", here::name(), std::process::id());
+                    std::thread::spawn(move || give_signs(&file));
                 }
                 // A rankpool that a task of rank 0 started: the end is not its to tell.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => end = None,
@@ -44,6 +48,18 @@ impl Marks {
         let part = path.with_extension("part");
         // With the folder gone nobody is waiting.
         let _ = fs::write(&part, format!("{code}\n")).and_then(|()| fs::rename(&part, path));
+    }
+}
+
+/// How often rank 0 gives a sign of life.
+const SIGN_PAUSE: Duration = Duration::from_secs(1);
+
+/// Changes the time of a file for as long as this process lives and the file can be reached.
+fn give_signs(file: &File) {
+    let time = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+    let times = Timestamps { last_access: time, last_modification: time };
+    while futimens(file, &times).is_ok() {
+        std::thread::sleep(SIGN_PAUSE);
     }
 }
 
@@ -72,6 +88,12 @@ impl Files {
     /// The code that rank 0 left.
     pub(super) fn code(&self) -> Option<u8> {
         fs::read_to_string(&self.end).ok()?.trim().parse().ok()
+    }
+
+    /// When rank 0 has given its last sign of life, by the clock of whoever keeps the file. Opened
+    /// first: a network file system looks at its server then.
+    pub(super) fn last_sign(&self) -> Option<SystemTime> {
+        File::open(&self.pid).ok()?.metadata().ok()?.modified().ok()
     }
 
     /// Where rank 0 runs, once it has said so.

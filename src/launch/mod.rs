@@ -17,6 +17,7 @@ mod mpirun;
 mod plan;
 mod processes;
 mod signals;
+mod watch;
 
 use std::ffi::OsString;
 use std::num::NonZeroU32;
@@ -63,6 +64,8 @@ pub struct Launch {
     pub library: String,
     /// rankpool's arguments.
     pub command: Vec<OsString>,
+    /// How long rank 0 may be silent before its host is asked whether it is there.
+    pub heartbeat: Duration,
     /// The results file that a restart goes on with, or why a restart cannot go on.
     pub results: Result<PathBuf, &'static str>,
 }

@@ -118,7 +118,8 @@ impl<'a> Plan<'a> {
                 line.flags.extend(["-x", name].map(OsString::from));
             }
         }
-        Attempt::start(&line, folder, number, self.all_here())?.supervise(signals)
+        let heartbeat = self.launch.heartbeat;
+        Attempt::start(&line, folder, number, self.all_here(), heartbeat)?.supervise(signals)
     }
 
     /// The line by which a person goes on with what is done.

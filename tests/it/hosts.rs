@@ -91,7 +91,8 @@ impl Hosts {
         self.on_h1(&words)
     }
 
-    fn launch(&self, line: &str) -> Rankpool {
+    /// `rankpool launch` on `h1`.
+    pub(crate) fn launch(&self, line: &str) -> Rankpool {
         self.on_h1(&[RANKPOOL, "launch"]).line(line)
     }
 }

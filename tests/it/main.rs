@@ -41,6 +41,7 @@ mod site;
 mod flaky;
 // Several hosts, and what happens to them.
 mod hosts;
+mod lost_root;
 // The job files in jobs/.
 mod jobs;
 // A running job, asked and told by other processes.
