@@ -21,6 +21,7 @@ mod threads;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
@@ -113,6 +114,8 @@ struct Shared {
     /// The run's start by this rank's clock, for the `start` of records.
     started: (Instant, SystemTime),
     outcomes: Sender<Vec<u8>>,
+    /// Who is woken when an outcome is there.
+    owner: Thread,
     /// Those that were started, as long as something of them is to be done.
     chunks: Mutex<FxHashMap<ChunkId, Weak<Chunk>>>,
     /// Nothing more is to be started.
@@ -145,6 +148,7 @@ impl Executor {
             clocks,
             started: (now, SystemTime::now()),
             outcomes: sender,
+            owner: thread::current(),
             chunks: Mutex::default(),
             stopped: AtomicBool::new(false),
             n_runners: AtomicUsize::new(0),
@@ -217,6 +221,13 @@ impl Executor {
     /// Where outcomes arrive, each the payload of a [`message::ToRoot::Outcomes`].
     pub fn outcomes(&self) -> &Receiver<Vec<u8>> {
         &self.outcomes
+    }
+
+    /// Has the thread that made this pause until an outcome arrives, or for a while.
+    pub fn rest(&self, pause: Duration) {
+        if self.outcomes.is_empty() {
+            thread::park_timeout(pause);
+        }
     }
 
     /// Notes that rank 0 has nothing left to hand out: being idle is the run's tail from here.

@@ -281,7 +281,7 @@ impl<'a, T: Transport> Leader<'a, T> {
         if self.transport.is_sending()? {
             self.backoff.reset();
         }
-        if let Some(payload) = self.backoff.wait(self.executor.outcomes()) {
+        if let Some(payload) = self.backoff.wait(&self.executor) {
             self.hear_outcomes(Rank::ROOT, &payload)?;
             self.flush()?;
         }

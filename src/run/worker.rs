@@ -102,7 +102,7 @@ impl<T: Transport> Worker<'_, T> {
         if self.transport.is_sending()? {
             self.backoff.reset();
         }
-        let outcome = self.backoff.wait(self.executor.outcomes());
+        let outcome = self.backoff.wait(&self.executor);
         self.send_outcomes(outcome)?;
         Ok(())
     }
