@@ -20,7 +20,8 @@ from pathlib import Path
 
 import machine
 from measure import Group, Row
-from runner import DidNotRun, command, say, started, stop
+from processes import peak_memory
+from runner import DidNotRun, command, say, stop
 
 CONNECTIONS = 16
 RANKS = 2  # for the memory of all ranks
@@ -207,15 +208,7 @@ class Site:
     def memory(self):
         """The most that all ranks had, each at its own peak."""
         words = [self.bench.mpirun, "-n", RANKS, "--bind-to", "none", *self.crawl_words()]
-        peaks = {}
-        with started(words, self.bench.env, cwd=self.bench.folder) as process:
-            while process.poll() is None:
-                for pid in below(process.pid):
-                    peaks[pid] = peak(pid, "rankpool") or peaks.get(pid, 0)
-                time.sleep(0.05)
-            if process.returncode != 0:
-                raise DidNotRun(f"rankpool on {RANKS} ranks: exit code {process.returncode}: {process.stderr.read()[-300:]}")
-        return {"ours, MB": sum(peaks.values()) / 1e6, LIMIT: 300}
+        return {"ours, MB": peak_memory(words, self.bench) / 1e6, LIMIT: 300}
 
 
 class Polite:
@@ -263,30 +256,3 @@ def children():
     """CPU seconds of everything that this program has waited for."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
-
-
-def below(ancestor):
-    parents = {}
-    for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
-        try:
-            parents[pid] = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
-        except OSError:
-            continue
-    found = {ancestor}
-    while True:
-        more = {pid for pid, parent in parents.items() if parent in found} | found
-        if more == found:
-            return found
-        found = more
-
-
-def peak(pid, name):
-    """The most memory that a process of this name has had, in bytes (proc(5))."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return None
-    fields = dict(line.split(":", 1) for line in status.splitlines())
-    if fields["Name"].strip() != name or "VmHWM" not in fields:
-        return None
-    return int(fields["VmHWM"].split()[0]) * 1024

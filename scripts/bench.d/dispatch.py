@@ -4,19 +4,21 @@ Ours counts from the first task handed out to the last outcome on rank 0 (`tasks
 peers from the first submission to the last result: nobody's start is in it.
 """
 
-import os
 import time
 from statistics import median
 
 from measure import Group, Row, fit
+from processes import cpu_seconds, peak_memory
 from runner import DidNotRun, command, say, started
 
+MANY = 10_000_000
 CHUNKS = [1, 10, 100, 1000, 10_000, 100_000]
 
 
 def groups(bench):
     futures = Futures(bench)
-    return [unchunked(bench, futures), auto(bench, futures), written(bench, futures), start_up(bench), waiting(bench)]
+    of_both = [unchunked(bench, futures), auto(bench, futures), written(bench, futures)]
+    return [*of_both, many(bench), start_up(bench), waiting(bench)]
 
 
 class Ours:
@@ -149,6 +151,28 @@ def write_speed(path, size):
     return max(1, size // len(block)) * len(block) / (time.perf_counter() - start)
 
 
+def many(bench):
+    """Memory of a run of ten million tasks with results, beside one of a tenth of them."""
+    results = bench.folder / "many.jsonl"
+    tasks = MANY if bench.seconds >= 1 else MANY // 100
+
+    def peak(tasks):
+        job = bench.job("many", f'[[task]]\nkind = "probe"\naction = "echo"\ncount = {tasks}\n')
+        words = [bench.mpirun, "-n", 2, "--bind-to", "none", bench.binary, "run", job, "--quiet", "--output", results]
+        try:
+            return peak_memory([*words, "--overwrite"], bench)
+        finally:
+            results.unlink(missing_ok=True)
+
+    tenth = f"the same with {tasks // 10:,} tasks"
+    what = f"memory of 2 ranks, {tasks:,} tasks with results"
+    return Group(
+        "many tasks",
+        [lambda: {"ours": peak(tasks), tenth: peak(tasks // 10)}],
+        [Row(what, "ours", tenth, "B", less_is_better=True, aim=0.8)],
+    )
+
+
 def start_up(bench):
     """What a run of one task takes beyond mpirun's own time."""
 
@@ -213,23 +237,3 @@ def cpu_of_ranks(words, bench, env):
         if process.poll() is not None:
             raise DidNotRun(f"a run that was to wait ended with exit code {process.returncode}")
         return (cpu_seconds(process.pid) - before) / (time.perf_counter() - start)
-
-
-def cpu_seconds(mpirun):
-    """Of all that this mpirun started."""
-    parents, used = {}, {}
-    for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
-        try:
-            with open(f"/proc/{pid}/stat") as file:
-                fields = file.read().rsplit(")", 1)[1].split()
-        except OSError:
-            continue
-        parents[pid], used[pid] = int(fields[1]), int(fields[11]) + int(fields[12])
-
-    def below(pid):
-        while pid in parents and pid != mpirun:
-            pid = parents[pid]
-        return pid == mpirun
-
-    ticks = sum(used[pid] for pid in used if pid != mpirun and below(pid))
-    return ticks / os.sysconf("SC_CLK_TCK")

@@ -85,6 +85,7 @@ fn batch_jobs_do_what_they_would_do_here() {
     assert!(log(&folder, "by-mpirun").contains("/mpirun"));
     goes_on(&slurm);
     crawls(&slurm);
+    gathers(&slurm);
     ends_when_cancelled(&slurm);
     mistakes_are_named(&slurm);
 }
@@ -152,6 +153,32 @@ fn crawls(slurm: &Slurm) {
     pages.retain(|record| record["status"] == "ok");
     let found: BTreeSet<_> = pages.iter().map(|page| page["input"]["url"].to_string()).collect();
     assert_eq!((found.len(), pages.len()), (N_PAGES, N_PAGES), "{log}");
+}
+
+/// Values in folders of the nodes' own, brought together before the allocation ends.
+fn gathers(slurm: &Slurm) {
+    const N_VALUES: usize = 12;
+    let job = format!(
+        "threads = 1\n[[task]]\nkind = 'fibonacci'\nvalue = 'full'\nn = '400001..={}'\n",
+        400_000 + N_VALUES
+    );
+    let folder = slurm.folder(&job);
+    let script = format!(
+        "#!/bin/bash\n#SBATCH --nodes=3 --ntasks-per-node=1 --job-name=values\n\
+         #SBATCH --output=%x.%j.log\nset -e\n\
+         {ROOT}/scripts/in-slurm run job.toml --output values.results.jsonl \
+         --values-dir /tmp/own --schedule static\n\
+         rankpool gather values.results.jsonl --into all --agent 'srun --overlap -N1 -n1 -w'\n"
+    );
+    let script = folder.write("values.sbatch", &script);
+    slurm.wait(&slurm.submit(&folder, "", &script.display().to_string()));
+    let log = log(&folder, "values");
+    assert!(log.contains("`/tmp/own` is not shared"), "{log}");
+    assert!(log.contains(&format!("{N_VALUES} of {N_VALUES} values are here")), "{log}");
+    let values = folder.records("values.results.jsonl");
+    let hosts: BTreeSet<_> = values.iter().map(|record| record["host"].to_string()).collect();
+    assert_eq!((values.len(), hosts.len()), (N_VALUES, 3), "{log}");
+    assert_eq!(fs::read_dir(folder.path().join("all")).unwrap().count(), 3, "{log}");
 }
 
 fn ends_when_cancelled(slurm: &Slurm) {
