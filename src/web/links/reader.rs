@@ -96,12 +96,9 @@ impl<'w> Reader<'w> {
     /// The address that `href` means, where it can be fetched and is not on this very page.
     fn resolve(&mut self, href: &str) -> Option<Url> {
         self.is_resolving = true;
-        let (address, is_inner) = match href.split_once('#') {
-            Some((address, _)) => (address, true),
-            None => (href, href.trim_ascii().is_empty()),
-        };
+        let is_inner = href.contains('#') || href.trim_ascii().is_empty();
         let base = self.base.as_ref().unwrap_or(&self.url);
-        let url = without_fragment(base.join(address).ok()?);
+        let url = without_fragment(base.join(leading_part(href)).ok()?);
         if !matches!(url.scheme(), "http" | "https") || is_inner && url == self.url {
             return None;
         }
@@ -114,7 +111,7 @@ impl<'w> Reader<'w> {
 
     /// Takes a link; whether it is new.
     fn link(&mut self, href: &str, kind: LinkKind, nofollow: bool) -> bool {
-        let address = href.split('#').next().unwrap_or(href);
+        let address = leading_part(href);
         let seed = 2 * kind as u64 + u64::from(nofollow);
         let hash = xxh3_64_with_seed(address.as_bytes(), seed);
         if self.seen.contains(&hash) {
@@ -226,6 +223,16 @@ impl<'w> Reader<'w> {
 /// Relations of a `<link>` to what its page is made of.
 const RESOURCES: &[&str] =
     &["stylesheet", "icon", "apple-touch-icon", "manifest", "preload", "modulepreload", "prefetch"];
+
+/// An address without its fragment, which leads nowhere else; but with it where a blank or a
+/// control character stands before it, for those are dropped only at an address's end (URL
+/// Standard, basic URL parser).
+fn leading_part(href: &str) -> &str {
+    match href.split_once('#') {
+        Some((address, _)) if !address.ends_with(|c| c <= ' ') => address,
+        _ => href,
+    }
+}
 
 fn is_nofollow(rel: &str) -> bool {
     let asks = |word: &str| {

@@ -106,6 +106,15 @@ fn each_address_is_given_once_for_a_kind() {
 }
 
 #[test]
+fn a_blank_at_an_address_s_end_is_dropped_but_not_before_a_fragment() {
+    check(
+        "<a href=' a '><a href=' b #1'><a href='c\u{1}#1'><a href='d\n#1'>",
+        &["anchor /dir/a", "anchor /dir/b%20", "anchor /dir/c%01", "anchor /dir/d"],
+    );
+    check("<a href=' '><a href=' #x'><a href='# x '>", &[]);
+}
+
+#[test]
 fn links_say_whether_to_follow_them() {
     for (rel, mark) in [
         ("nofollow", "!"),
