@@ -1,4 +1,4 @@
-"""Fibonacci: a huge term in decimal against GMP, a larger one's time and memory, and small ones."""
+"""Fibonacci: a huge term in decimal against GMP and FLINT, a larger one's time and memory, and small ones."""
 
 import json
 import os
@@ -7,6 +7,7 @@ from measure import Group, Row
 from runner import DidNotRun, command, shown, started
 
 GMP = "GMP (gmpy2), one thread"
+FLINT = "FLINT's radix 10^19 (python-flint, no AVX2), one thread"
 SMALLEST, LARGEST = 10**6, 10**8  # with --quick, and without
 MEMORY = 12e9
 AIMS = {"the aim, 100 ns": 1e-7, "the aim, 5 us": 5e-6}
@@ -19,25 +20,31 @@ def groups(bench):
 
 
 def decimal(bench, n):
-    """Seconds that the task itself took, of ours; of GMP, the term and its conversion."""
+    """Seconds that the task itself took, of ours; of the peers, the term and its conversion."""
 
     def ours(threads):
         return term(bench, n, threads, "summary")["seconds"]
 
-    def gmp():
+    def peer(script, *arguments):
         python = bench.venv / "bin" / "python"
-        seconds, digits, first, last = command([python, bench.scripts / "peer_gmp.py", n], bench.env).split()
+        words = [python, bench.scripts / script, n, *arguments]
+        seconds, digits, first, last = command(words, bench.env).split()
         output = term(bench, n, 2, "summary")["output"]
         if (output["digits"], output["first"], output["last"]) != (int(digits), first, last):
-            raise DidNotRun(f"F({n}) of GMP differs from ours")
+            raise DidNotRun(f"F({n}) of {script} differs from ours")
         return float(seconds)
 
     return Group(
         "decimal",
-        [lambda: {"one": ours(1), "two": ours(2)}, lambda: {GMP: gmp()}],
+        [
+            lambda: {"one": ours(1), "two": ours(2)},
+            lambda: {GMP: peer("peer_gmp.py")},
+            lambda: {FLINT: peer("peer_flint.py", 1)},
+        ],
         [
             Row(f"F({n:.0e}) in decimal, one thread", "one", GMP, "s", less_is_better=True, aim=10),
             Row("the same, two threads", "two", GMP, "s", less_is_better=True, aim=10),
+            Row(f"F({n:.0e}) in decimal, one thread", "one", FLINT, "s", less_is_better=True),
         ],
     )
 
