@@ -11,7 +11,8 @@ pub(super) fn needed(text: &str) -> Cow<'_, str> {
     let Some(first) = bytes.iter().position(|&byte| byte == b'%') else { return text.into() };
     let mut out = String::with_capacity(text.len());
     out.push_str(&text[..first]);
-    // Where a `%` stands in `out` that begins no escape: what is decoded must not make it one.
+    // Where a `%` stands in `out` that begins no escape: what is decoded must not make it one. Only
+    // digits can, so that parts of a path or a query are spelt alike with others or without.
     let mut stray = None;
     let mut rest = &text[first..];
     while let Some((plain, after)) = rest.split_once('%') {
@@ -22,8 +23,12 @@ pub(super) fn needed(text: &str) -> Cow<'_, str> {
             rest = after;
             continue;
         };
-        let is_near = stray.is_some_and(|at| out.len() - at <= 2);
-        if is_unreserved(byte) && !is_near {
+        let is_digit = |byte: &u8| byte.is_ascii_hexdigit();
+        let makes_one = is_digit(&byte)
+            && stray.is_some_and(|at| {
+                out.len() - at <= 2 && out.as_bytes()[at + 1..].iter().all(is_digit)
+            });
+        if is_unreserved(byte) && !makes_one {
             out.push(byte.into());
         } else {
             out.push('%');

@@ -88,6 +88,8 @@ fn escapes_have_one_spelling() {
         ("http://h/%zz%4", "http://h/%zz%4"),
         ("http://h/%%34%31", "http://h/%%341"),
         ("http://h/%4%31", "http://h/%4%31"),
+        ("http://h/%4%2d%%5f%;%2e", "http://h/%4-%_%;."),
+        ("http://h/%4%31", "http://h/%4%31"),
         ("http://h/%u0041", "http://h/%u0041"),
         ("http://h/%00", "http://h/%00"),
         ("http://h/%2e%2e%2e", "http://h/..."),

@@ -32,6 +32,12 @@ const MAX_URL: usize = 16 << 10;
 /// Characters of a title that are kept.
 const MAX_TITLE: usize = 1000;
 
+/// Whether an address has nothing but what URL parsers drop, control characters and blanks: it
+/// leads to the page itself.
+fn is_blank(href: &str) -> bool {
+    href.bytes().all(|byte| byte <= b' ')
+}
+
 fn without_fragment(mut url: Url) -> Url {
     url.set_fragment(None);
     url

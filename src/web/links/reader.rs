@@ -9,7 +9,7 @@ use super::page::{Link, LinkKind, Page, Wanted};
 use super::srcset;
 use super::tags::{Attribute, Attributes, Hear, Tag};
 use super::text::Collapsed;
-use super::{MAX_TITLE, MAX_URL, without_fragment};
+use super::{MAX_TITLE, MAX_URL, is_blank, without_fragment};
 use crate::web::robots::Directives;
 use crate::web::simhash::Simhash;
 
@@ -96,7 +96,7 @@ impl<'w> Reader<'w> {
     /// The address that `href` means, where it can be fetched and is not on this very page.
     fn resolve(&mut self, href: &str) -> Option<Url> {
         self.is_resolving = true;
-        let is_inner = href.contains('#') || href.trim_ascii().is_empty();
+        let is_inner = href.contains('#') || is_blank(href);
         let base = self.base.as_ref().unwrap_or(&self.url);
         let url = without_fragment(base.join(leading_part(href)).ok()?);
         if !matches!(url.scheme(), "http" | "https") || is_inner && url == self.url {

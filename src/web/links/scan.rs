@@ -11,7 +11,7 @@ use url::Url;
 
 use super::tags::{Attribute, Attributes, Hear, Tag, Tags};
 use super::text::Collapsed;
-use super::{MAX_TITLE, MAX_URL, without_fragment};
+use super::{MAX_TITLE, MAX_URL, is_blank, without_fragment};
 
 /// Something found on a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,7 +114,7 @@ impl Finder {
             self.base.get_or_insert(url);
             return None;
         }
-        let inner = url.fragment().is_some() || href.trim().is_empty();
+        let inner = url.fragment().is_some() || is_blank(href);
         let url = without_fragment(url);
         if inner && url == self.page {
             return None;

@@ -68,7 +68,7 @@ fn links_of(tags: &[Tag], url: &Url) -> BTreeSet<(&'static str, Url, bool)> {
     for tag in tags {
         if let Some((kind, href)) = hrefs(tag) {
             let Ok(mut link) = base.join(href) else { continue };
-            let is_inner = link.fragment().is_some() || href.trim_ascii().is_empty();
+            let is_inner = link.fragment().is_some() || href.trim_matches(|c| c <= ' ').is_empty();
             link.set_fragment(None);
             let rel = attribute(tag, "rel").unwrap_or("").to_ascii_lowercase();
             let asks = |word: &str| ["nofollow", "ugc", "sponsored"].contains(&word);
