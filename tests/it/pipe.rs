@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use crate::util::{self, Dir, mpirun, rankpool, records};
+use crate::util::{self, Dir, Rankpool, mpirun, rankpool, records};
 
 /// rankpool beside a run of a test's, in the same folder.
 fn beside(dir: &Path, line: &str) -> Command {
@@ -97,6 +97,37 @@ fn nobody_waits_beyond_the_deadline_and_mistakes_are_named() {
         let (ran, _) = rankpool().line(line).run();
         ran.code(2).says(part);
     }
+}
+
+#[test]
+fn a_folder_without_permission_is_named() {
+    for (line, part) in [
+        ("pipe read closed/p", "cannot make the named pipe `closed/p`: Permission denied"),
+        ("pipe write closed/p x", "cannot make the named pipe `closed/p`: Permission denied"),
+        ("fib 3 --control closed/c", "cannot make the folder `closed/c`: Permission denied"),
+        ("fib 3 --output closed/r", "cannot create results file `closed/r`; `--output FILE`"),
+    ] {
+        let pool = Rankpool::new(without_rights()).line(line);
+        let closed = pool.dir().path().join("closed");
+        fs::create_dir(&closed).unwrap();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
+        let (ran, dir) = pool.run();
+        ran.code(2).says(part);
+        let closed = dir.path().join("closed");
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+    }
+}
+
+/// rankpool for which permissions count, also where the tests run as root.
+fn without_rights() -> Command {
+    if !rustix::process::geteuid().is_root() {
+        return Command::new(env!("CARGO_BIN_EXE_rankpool"));
+    }
+    let rights =
+        ["--bounding-set", "--inh-caps"].map(|of| format!("{of}=-dac_override,-dac_read_search"));
+    let mut command = Command::new("setpriv");
+    command.args(rights).arg(env!("CARGO_BIN_EXE_rankpool"));
+    command
 }
 
 #[test]
