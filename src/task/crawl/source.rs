@@ -27,16 +27,16 @@ pub(super) struct CrawlSource {
     options: Options,
     seeds: Vec<Url>,
     frontier: Option<Frontier>,
-    /// No page goes out after this.
-    deadline: Option<Duration>,
+    /// When it was first asked for a task: later than the run's start where it waits for other
+    /// tables.
+    began: Option<Duration>,
     /// Tasks that are out.
     n_out: u64,
 }
 
 impl CrawlSource {
     pub(super) fn new(options: Options, seeds: Vec<Url>) -> Self {
-        let deadline = options.time.map(|span| span.0);
-        Self { options, seeds, frontier: None, deadline, n_out: 0 }
+        Self { options, seeds, frontier: None, began: None, n_out: 0 }
     }
 
     fn frontier(&mut self) -> &mut Frontier {
@@ -160,7 +160,8 @@ impl Source for CrawlSource {
     }
 
     fn next(&mut self, now: Duration) -> Result<Next> {
-        if self.deadline.is_some_and(|deadline| now >= deadline) {
+        let began = *self.began.get_or_insert(now);
+        if self.options.time.is_some_and(|most| now >= began + most.0) {
             return Ok(if self.n_out == 0 { Next::Exhausted } else { Next::Waiting });
         }
         let order = match self.frontier().next(now)? {
@@ -295,4 +296,23 @@ fn url_of(name: &str) -> String {
 
 fn json(text: &str) -> String {
     serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::options::Span;
+    use super::*;
+
+    #[test]
+    fn its_time_begins_when_others_have_let_it_begin() {
+        let seconds = Duration::from_secs;
+        let mut options = Options::default();
+        options.time = Some(Span(seconds(2)));
+        let seeds = ["http://a.test/", "http://b.test/"].map(|url| url.parse().unwrap());
+        let mut source = CrawlSource::new(options, seeds.into());
+        source.begin(Begin { results: None, overwrite: false, recorded: None }).unwrap();
+        let mut next = |now| source.next(seconds(now)).unwrap();
+        assert!(matches!((next(100), next(101)), (Next::Task(_), Next::Task(_))));
+        assert_eq!(next(102), Next::Waiting, "two tasks are out");
+    }
 }
