@@ -13,6 +13,7 @@ import os
 import re
 import resource
 import shutil
+import socket
 import subprocess
 import time
 import urllib.request
@@ -67,6 +68,10 @@ class Nginx:
     def start(self, site, web):
         if Nginx.process is not None:
             return
+        for port in (PORT, PORT + 1):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    raise DidNotRun(f"something listens at port {port} already: end it")
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         temporary = "".join(
