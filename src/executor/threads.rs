@@ -93,3 +93,31 @@ fn name(pool: Pool) -> &'static str {
         Pool::Io => "io",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::Command;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Set in the process that is to end.
+    const VICTIM: &str = "RANKPOOL_TEST_VICTIM";
+
+    #[test]
+    fn a_panic_outside_a_task_ends_the_process() {
+        if std::env::var_os(VICTIM).is_some() {
+            let threads = Threads::start(Pool::Io, 2).unwrap();
+            threads.spawn(|| panic!("on purpose"));
+            thread::park_timeout(Duration::from_secs(20));
+            return;
+        }
+        let own = std::env::current_exe().unwrap();
+        let name = "executor::threads::tests::a_panic_outside_a_task_ends_the_process";
+        let ended = Command::new(own).args(["--exact", name]).env(VICTIM, "1").output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stdout);
+        assert!(said.contains("running 1 test"), "{said}");
+        assert_eq!(ended.status.signal(), Some(rustix::process::Signal::ABORT.as_raw()), "{said}");
+    }
+}

@@ -111,7 +111,7 @@ fn a_blank_at_an_address_s_end_is_dropped_but_not_before_a_fragment() {
         "<a href=' a '><a href=' b #1'><a href='c\u{1}#1'><a href='d\n#1'>",
         &["anchor /dir/a", "anchor /dir/b%20", "anchor /dir/c%01", "anchor /dir/d"],
     );
-    check("<a href=' '><a href=' #x'><a href='# x '><a href='\u{b}\t'>", &[]);
+    check("<a href=' '><a href=' #x'><a href='# x '><a href='\u{b}\t'><a href='\u{1}'>", &[]);
     check("<a href='\u{a0}'>", &["anchor /dir/%C2%A0"]);
 }
 
