@@ -11,6 +11,8 @@ use xxhash_rust::xxh3::Xxh3Default;
 use super::find::{Piece, Source};
 
 const CHUNK: usize = 1 << 20;
+/// So often in a row an agent may bring nothing of what is missing.
+const TRIES: u32 = 5;
 
 /// What came of one file.
 #[derive(Debug, Default)]
@@ -44,7 +46,7 @@ pub(super) fn bring(
         io::copy(&mut File::open(&source.path)?, &mut to).with_context(cannot)?;
         None
     } else {
-        copy(source, agent()?, &to)?
+        copy(source, pieces, &to, agent)?
     };
     let lost = wrong(&part, pieces);
     if lost.len() < brought.lost.len() {
@@ -57,11 +59,34 @@ pub(super) fn bring(
     Ok(Brought { why, ..brought })
 }
 
-/// Copies a file of another host; why that could not be done.
-fn copy(source: &Source, mut agent: Command, to: &File) -> Result<Option<String>> {
+/// Copies a file of another host, as far as it has values; why that could not be done.
+///
+/// srun (seen with Slurm 22.05) ends with success where the end of the output got lost, so what is
+/// missing is asked for again.
+fn copy(
+    source: &Source,
+    pieces: &[Piece],
+    mut to: &File,
+    agent: impl Fn() -> Result<Command>,
+) -> Result<Option<String>> {
+    let end = pieces.iter().map(|piece| piece.offset + piece.bytes).max().unwrap_or_default();
+    let (mut length, mut tries) = (0, 0);
+    while length < end && tries < TRIES {
+        if let Some(why) = append(source, length, to, agent()?)? {
+            return Ok(Some(why));
+        }
+        let before = std::mem::replace(&mut length, to.seek(SeekFrom::End(0))?);
+        tries = if length > before { 0 } else { tries + 1 };
+    }
+    Ok((length < end).then(|| format!("{length} bytes are there, {end} were written")))
+}
+
+/// Appends what a file of another host has from a position on.
+fn append(source: &Source, from: u64, to: &File, mut agent: Command) -> Result<Option<String>> {
     let path = source.path.to_string_lossy();
     let path = shlex::try_quote(&path).context("a path with a zero in it")?;
-    agent.args([source.host.as_str(), "cat", &path]).stdin(Stdio::null());
+    let from = format!("+{}", from + 1);
+    agent.args([source.host.as_str(), "tail", "-c", &from, &path]).stdin(Stdio::null());
     let output = agent.stdout(to.try_clone()?).stderr(Stdio::piped()).output();
     let output = match output {
         Ok(output) => output,

@@ -120,6 +120,35 @@ fn they_are_written_by_the_rank_that_made_them_and_brought_from_where_they_are()
     assert_eq!(values(&dir.records("job.results.jsonl"), here), expected);
 }
 
+/// srun may lose the end of what it brings and say nothing of it.
+#[test]
+fn an_agent_that_cuts_files_off_is_asked_for_the_rest() {
+    let job = JOB.replace("400047", "400007");
+    let (ran, dir) = rankpool().job(&job).args(["--values-dir", "values"]).run();
+    ran.code(0);
+    fs::rename(dir.path().join("values"), dir.path().join("far")).unwrap();
+    let agent = |most: usize| {
+        format!(
+            "#!/bin/sh\n[ \"$2 $3\" = 'tail -c' ] || exit 1\n\
+             tail -c \"$4\" \"far/${{5##*/}}\" | head -c {most}\n"
+        )
+    };
+    let gather = |dir: Dir, most: usize| {
+        dir.write("agent", &agent(most));
+        let pool = rankpool().in_dir(dir).line("gather job.results.jsonl --into near");
+        pool.args(["--agent", "sh agent"]).run()
+    };
+    let (ran, dir) = gather(dir, 0);
+    ran.code(1).says("0 of 9 values are here").says("are lost: 0 bytes are there, ");
+    let (ran, dir) = gather(dir, 50_000);
+    ran.code(0).says("9 of 9 values are here");
+    let near = dir.path().join("near");
+    let found = values(&dir.records("job.results.jsonl"), |path| {
+        here(&near.join(path.file_name().unwrap()))
+    });
+    assert_eq!(found.len(), 11);
+}
+
 #[test]
 fn a_record_names_nothing_half_written_whenever_a_rank_dies() {
     let job = "[[task]]\nkind = 'fibonacci'\nvalue = 'full'\nn = '1000000..=1000099'\n";
