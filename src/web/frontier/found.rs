@@ -10,6 +10,13 @@ use super::types::{Found, PageId};
 use super::{Frontier, host};
 
 impl Frontier {
+    /// Says which URLs [`Self::found`] is told next: what it needs of memory is read for all of
+    /// them at once.
+    pub fn expect<'a>(&self, urls: impl Iterator<Item = &'a str> + Clone) {
+        self.seen.touch(urls.clone());
+        self.hosts.touch(urls);
+    }
+
     /// Hears that a page (`None`: the user) named a URL, `depth` links from a seed; whether it
     /// is new. To be called before the page's own [`Self::on_page`].
     pub fn found(&mut self, found: &Found<'_>, from: Option<PageId>, depth: u32) -> Result<bool> {
@@ -68,9 +75,14 @@ impl Frontier {
         let (key, rest) = host::split(&line.url).expect("others are refused");
         let id = self.hosts.of(key);
         let entry = Entry { page: line.n, from: line.from, hops: line.hops, rest };
-        self.hosts[id].queue.push(line.depth, &entry, &mut self.store);
+        let queue = &mut self.hosts[id].queue;
+        let is_first = queue.depth().is_none_or(|depth| depth > line.depth);
+        queue.push(line.depth, &entry, &mut self.store);
         self.depths.add(line.depth);
-        self.wake(id);
+        // Otherwise the host stands where it has to.
+        if is_first {
+            self.wake(id);
+        }
         if self.store.is_full() {
             self.store.sweep(&mut self.hosts.all, |host| &mut host.queue)?;
         }

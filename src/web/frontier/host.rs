@@ -4,11 +4,14 @@
 //! queue: there may be a million of them.
 
 use std::collections::VecDeque;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::hint::black_box;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use memchr::{memchr, memchr3};
 use rustc_hash::FxHashMap;
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::clocks::{LaneId, Nanos};
 use super::queue::Queue;
@@ -34,6 +37,8 @@ pub(super) enum Phase {
 pub(super) struct Host {
     /// Scheme and authority.
     pub(super) key: Box<str>,
+    /// Of its key's hash.
+    other_half: u64,
     pub(super) queue: Queue,
     /// From then on its next fetch may start.
     pub(super) free_at: Nanos,
@@ -158,27 +163,53 @@ impl Host {
 }
 
 /// Every host seen.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Hosts {
     pub(super) all: Vec<Host>,
-    /// By a hash of the key, or the next free number where two keys share one.
+    /// By half of a hash of the key, or the next free number where two keys share one.
     by_hash: FxHashMap<u64, HostId>,
+    /// Drawn for this run: those who name hosts cannot aim at a collision.
+    seed: u64,
+}
+
+impl Default for Hosts {
+    fn default() -> Self {
+        let seed = RandomState::new().build_hasher().finish();
+        Self { all: Vec::new(), by_hash: FxHashMap::default(), seed }
+    }
 }
 
 impl Hosts {
-    /// The host of a key, known or new.
+    /// The host of a key, known or new. Keys are told apart by 128 bits of their hashes: one of
+    /// them is in the host, which is needed next anyway, unlike its key.
     pub(super) fn of(&mut self, key: &str) -> HostId {
-        let mut hash = xxh3_64(key.as_bytes());
-        while let Some(&id) = self.by_hash.get(&hash) {
-            if *self[id].key == *key {
+        let (mut by, other_half) = self.hash(key);
+        while let Some(&id) = self.by_hash.get(&by) {
+            if self[id].other_half == other_half {
                 return id;
             }
-            hash = hash.wrapping_add(1);
+            by = by.wrapping_add(1);
         }
         let id = HostId(u32::try_from(self.all.len()).expect("hosts are counted in 32 bits"));
-        self.by_hash.insert(hash, id);
-        self.all.push(Host { key: key.into(), ..Host::default() });
+        self.by_hash.insert(by, id);
+        self.all.push(Host { key: key.into(), other_half, ..Host::default() });
         id
+    }
+
+    /// Reads what [`Self::of`] and a push will need, as [`super::Seen::touch`] does.
+    pub(super) fn touch<'a>(&self, urls: impl Iterator<Item = &'a str>) {
+        let keys = urls.filter_map(|url| Some(split(url)?.0));
+        let hashes: Vec<_> = keys.map(|key| self.hash(key).0).collect();
+        let ids: Vec<_> = hashes.iter().filter_map(|by| self.by_hash.get(by)).collect();
+        black_box(ids.iter().fold(0, |sum, &&id| sum ^ self[id].other_half ^ self[id].free_at));
+        black_box(ids.iter().fold(0, |sum, &&id| sum ^ self[id].queue.touch()));
+    }
+
+    /// The half that finds a host, and the other half.
+    #[allow(clippy::cast_possible_truncation, reason = "the low half")]
+    fn hash(&self, key: &str) -> (u64, u64) {
+        let hash = xxh3_128_with_seed(key.as_bytes(), self.seed);
+        (hash as u64, (hash >> 64) as u64)
     }
 
     /// Bytes of memory.
@@ -205,9 +236,11 @@ impl std::ops::IndexMut<HostId> for Hosts {
 
 /// Scheme and authority of a URL, and what follows.
 pub(super) fn split(url: &str) -> Option<(&str, &str)> {
-    let authority = url.find("://")? + 3;
-    let end = url[authority..].find(['/', '?', '#']).map_or(url.len(), |at| authority + at);
-    (end > authority).then(|| url.split_at(end))
+    let bytes = url.as_bytes();
+    let authority = memchr(b':', bytes).filter(|&colon| bytes[colon..].starts_with(b"://"))? + 3;
+    let rest = &bytes[authority..];
+    let length = memchr3(b'/', b'?', b'#', rest).unwrap_or(rest.len());
+    (length > 0).then(|| url.split_at(authority + length))
 }
 
 /// The name in a host's key, without brackets, and its port.

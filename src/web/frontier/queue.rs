@@ -8,6 +8,7 @@
 //! first; what stays are queues too short to be worth a block.
 
 use anyhow::Result;
+use smallvec::SmallVec;
 
 use super::spill::{Chain, Spill};
 
@@ -25,8 +26,8 @@ pub(super) struct Entry<'a> {
 /// A host's queue.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    /// By depth, the least first.
-    levels: Vec<Level>,
+    /// By depth, the least first; mostly one.
+    levels: SmallVec<[Level; 1]>,
 }
 
 /// The queued URLs of one host and one depth.
@@ -115,6 +116,11 @@ impl Queue {
         self.levels.first().map(|level| level.depth)
     }
 
+    /// A byte of where the next entry goes, as [`super::Seen::touch`] reads one.
+    pub(super) fn touch(&self) -> u8 {
+        self.levels.first().and_then(|level| level.front.last()).map_or(0, |&byte| byte)
+    }
+
     /// Adds an entry behind those of its depth.
     pub(super) fn push(&mut self, depth: u32, entry: &Entry<'_>, store: &mut Store) {
         let place = self.levels.partition_point(|level| level.depth < depth);
@@ -129,7 +135,7 @@ impl Queue {
         };
         encode(entry, &mut store.scratch);
         if end.capacity() - end.len() < store.scratch.len() {
-            end.reserve_exact(store.scratch.len().max(end.len() / 4));
+            end.reserve_exact(store.scratch.len().max(end.len() / 2));
         }
         end.extend_from_slice(&store.scratch);
         store.bytes += store.scratch.len();
@@ -153,7 +159,7 @@ impl Queue {
         if !level.tidy(store)? {
             self.levels.remove(0);
             if self.levels.is_empty() {
-                self.levels = Vec::new();
+                self.levels = SmallVec::new();
             }
         }
         Ok(Some(taken))
@@ -171,7 +177,8 @@ impl Queue {
                 level.more.as_ref().map_or(0, |more| more.back.capacity() + size_of::<More>());
             level.front.capacity() + more
         };
-        self.levels.capacity() * size_of::<Level>() + self.levels.iter().map(level).sum::<usize>()
+        let levels = if self.levels.spilled() { self.levels.capacity() } else { 0 };
+        levels * size_of::<Level>() + self.levels.iter().map(level).sum::<usize>()
     }
 
     fn spill(&mut self, store: &mut Store) -> Result<()> {

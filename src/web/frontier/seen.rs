@@ -6,10 +6,13 @@
 //! taken for known.
 //!
 //! **Invariant:** at most 16 bytes of memory a URL, from a thousand on: open addressing with
-//! linear probing in 32 shards, each filled to between 71 and 85 %. An entry's place follows
-//! from its high bits in order, so that growing copies from front to back.
+//! linear probing in 32 shards, each filled to between 71 and 85 %. Entries stand in the order of
+//! their keys (Amble and Knuth, *Ordered hash tables*, 1974), so that a search for a key that is
+//! not there ends at the first greater one, and growing copies from front to back.
 
+use std::cmp::Ordering;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::hint::black_box;
 
 use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
 
@@ -60,10 +63,21 @@ fn depth_bits(depth: u32) -> u8 {
 impl Seen {
     /// Adds a URL with its depth; `None` if it is new.
     pub fn insert(&mut self, url: &str, depth: u32) -> Option<Known<'_>> {
-        let mut key = key(xxh3_128_with_seed(url.as_bytes(), self.seed));
+        let mut key = self.key(url);
         key[KEY - 1] = (key[KEY - 1] & !DEPTH) | depth_bits(depth);
         let (entry, is_new) = self.table.insert(key, &[]);
         (!is_new).then(|| Known(&mut entry[KEY - 1]))
+    }
+
+    /// Reads where URLs have their places: many reads at once wait for memory hardly longer than
+    /// one does.
+    pub(super) fn touch<'a>(&self, urls: impl Iterator<Item = &'a str>) {
+        let keys: Vec<Key> = urls.map(|url| self.key(url)).collect();
+        black_box(keys.iter().fold(0, |sum, &key| sum ^ self.table.first(key)));
+    }
+
+    fn key(&self, url: &str) -> Key {
+        key(xxh3_128_with_seed(url.as_bytes(), self.seed))
     }
 
     /// How many there are.
@@ -123,13 +137,16 @@ struct Table<const N: usize, const LAST: u8> {
 
 #[derive(Debug)]
 struct Shard<const N: usize, const LAST: u8> {
+    /// As many as keys have homes, and behind them what found no room there.
     places: Vec<[u8; N]>,
+    n_homes: usize,
     len: usize,
 }
 
 impl<const N: usize, const LAST: u8> Default for Table<N, LAST> {
     fn default() -> Self {
-        let shards = (0..SHARDS).map(|_| Shard { places: Vec::new(), len: 0 }).collect();
+        let shards =
+            (0..SHARDS).map(|_| Shard { places: Vec::new(), n_homes: 0, len: 0 }).collect();
         Self { shards, len: 0 }
     }
 }
@@ -143,6 +160,12 @@ impl<const N: usize, const LAST: u8> Table<N, LAST> {
         (entry, is_new)
     }
 
+    /// A byte of where a search for a key begins.
+    fn first(&self, key: Key) -> u8 {
+        let shard = &self.shards[usize::from(key[KEY - 2]) % SHARDS];
+        shard.places.get(home(halves(key).0, shard.n_homes)).map_or(0, |entry| entry[0])
+    }
+
     fn memory(&self) -> usize {
         let places: usize = self.shards.iter().map(|shard| shard.places.capacity() * N).sum();
         places + SHARDS * size_of::<Shard<N, LAST>>()
@@ -151,52 +174,74 @@ impl<const N: usize, const LAST: u8> Table<N, LAST> {
 
 impl<const N: usize, const LAST: u8> Shard<N, LAST> {
     fn insert(&mut self, key: Key, rest: &[u8]) -> (&mut [u8; N], bool) {
-        if self.len * FULLEST.1 >= self.places.len() * FULLEST.0 {
+        if self.len * FULLEST.1 >= self.n_homes * FULLEST.0 {
             self.grow();
         }
         let (place, is_new) = self.find(key);
-        let entry = &mut self.places[place];
         if is_new {
+            self.make_room(place);
+            let entry = &mut self.places[place];
             entry[..KEY].copy_from_slice(&key);
             entry[KEY..].copy_from_slice(rest);
             self.len += 1;
         }
-        (entry, is_new)
+        (&mut self.places[place], is_new)
     }
 
-    /// Where a key is, or the empty place where it belongs.
+    /// Where a key is, or belongs, and whether it is new.
     fn find(&self, key: Key) -> (usize, bool) {
         let mask = u16::from_le_bytes([0xff, LAST]);
         let (high, low) = halves(key);
-        let mut place = home(high, self.places.len());
-        loop {
-            let (high_there, low_there) = first_halves(&self.places[place]);
-            if high_there == high && (low_there ^ low) & mask == 0 {
-                return (place, false);
+        let mut place = home(high, self.n_homes);
+        while let Some(entry) = self.places.get(place) {
+            let (high_there, low_there) = first_halves(entry);
+            if is_empty((high_there, low_there)) {
+                break;
             }
-            if (high_there, low_there & 0xff) == (0, 0) {
-                return (place, true);
-            }
-            place += 1;
-            if place == self.places.len() {
-                place = 0;
+            match (high_there, low_there & mask).cmp(&(high, low & mask)) {
+                Ordering::Less => place += 1,
+                Ordering::Equal => return (place, false),
+                Ordering::Greater => break,
             }
         }
+        (place, true)
+    }
+
+    /// Moves what is at a place and behind it by one, up to the next empty place.
+    fn make_room(&mut self, place: usize) {
+        let behind = &self.places[place..];
+        let empty = behind.iter().position(|entry| entry[..KEY - 1] == [0; KEY - 1]);
+        let empty = empty.map_or(self.places.len(), |at| place + at);
+        if empty == self.places.len() {
+            self.places.push([0; N]);
+        }
+        self.places.copy_within(place..empty, place + 1);
     }
 
     fn grow(&mut self) {
-        let size = (self.places.len() * GROWTH.0).div_ceil(GROWTH.1).max(SMALLEST);
-        let mut places = Vec::with_capacity(size);
-        places.resize(size, [0; N]);
-        for entry in std::mem::replace(&mut self.places, places) {
-            let mut key = [0; KEY];
-            key.copy_from_slice(&entry[..KEY]);
-            if key[..KEY - 1] != [0; KEY - 1] {
-                let (place, _) = self.find(key);
-                self.places[place] = entry;
+        self.n_homes = (self.n_homes * GROWTH.0).div_ceil(GROWTH.1).max(SMALLEST);
+        let mut places = Vec::with_capacity(self.n_homes + self.n_homes / 32 + 2);
+        places.resize(self.n_homes, [0; N]);
+        let mut free = 0;
+        for entry in &self.places {
+            let halves = first_halves(entry);
+            if !is_empty(halves) {
+                let place = home(halves.0, self.n_homes).max(free);
+                if place == places.len() {
+                    places.push(*entry);
+                } else {
+                    places[place] = *entry;
+                }
+                free = place + 1;
             }
         }
+        self.places = places;
     }
+}
+
+/// Whether an entry's halves are those of an empty place.
+fn is_empty((high, low): (u64, u16)) -> bool {
+    (high, low & 0xff) == (0, 0)
 }
 
 /// Eight bytes, by which keys are placed, and two.
@@ -212,7 +257,7 @@ fn first_halves<const N: usize>(entry: &[u8; N]) -> (u64, u16) {
     halves(key)
 }
 
-/// A key's place in a shard of `size`.
+/// Where the search for a key begins in a shard of `size`.
 #[allow(clippy::cast_possible_truncation, reason = "below `size`")]
 fn home(high: u64, size: usize) -> usize {
     ((u128::from(high) * size as u128) >> 64) as usize
