@@ -35,8 +35,9 @@ pub enum Schedule {
 
 /// Tasks in the largest chunk: bounds a message, and what one rank can hold of a lazy source.
 pub const LARGEST_CHUNK: u32 = 16_384;
-/// Tasks that a rank may hold, however small they are.
-pub const LARGEST_HOLD: u32 = 262_144;
+/// Tasks that a rank may hold, however small they are: bounds what their records take on the way
+/// to the results file.
+pub const LARGEST_HOLD: u32 = 32_768;
 /// The same in chunks: some milliseconds of the smallest ones, and few enough that what is kept
 /// of them stays in a core's caches.
 pub const LARGEST_HOLD_CHUNKS: u32 = 4096;
