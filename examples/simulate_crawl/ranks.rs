@@ -213,7 +213,7 @@ impl Simulation {
                     urls.push(std::str::from_utf8(url)?);
                     report = rest;
                 }
-                self.frontier.expect(urls.iter().copied());
+                self.frontier.prefetch(urls.iter().copied());
                 for url in urls {
                     let found = Found { url, ..Found::default() };
                     self.frontier.found(&found, Some(fetch.page), fetch.depth + 1)?;

@@ -53,7 +53,7 @@ impl CrawlSource {
     ) -> Result<Note> {
         let frontier = self.frontier.as_mut().expect("a run begins before it ends a task");
         let page = PageId(numbers.page);
-        frontier.expect(report.found.iter().map(|link| &*link.url));
+        frontier.prefetch(report.found.iter().map(|link| &*link.url));
         for link in &report.found {
             frontier.found(&found(link, numbers), Some(page), numbers.depth + depth_of(link))?;
         }

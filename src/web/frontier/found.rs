@@ -12,9 +12,9 @@ use super::{Frontier, host};
 impl Frontier {
     /// Says which URLs [`Self::found`] is told next: what it needs of memory is read for all of
     /// them at once.
-    pub fn expect<'a>(&self, urls: impl Iterator<Item = &'a str> + Clone) {
-        self.seen.touch(urls.clone());
-        self.hosts.touch(urls);
+    pub fn prefetch<'a>(&self, urls: impl Iterator<Item = &'a str> + Clone) {
+        self.seen.prefetch(urls.clone());
+        self.hosts.prefetch(urls);
     }
 
     /// Hears that a page (`None`: the user) named a URL, `depth` links from a seed; whether it

@@ -196,13 +196,13 @@ impl Hosts {
         id
     }
 
-    /// Reads what [`Self::of`] and a push will need, as [`super::Seen::touch`] does.
-    pub(super) fn touch<'a>(&self, urls: impl Iterator<Item = &'a str>) {
+    /// Reads what [`Self::of`] and a push will need, as [`super::Seen::prefetch`] does.
+    pub(super) fn prefetch<'a>(&self, urls: impl Iterator<Item = &'a str>) {
         let keys = urls.filter_map(|url| Some(split(url)?.0));
         let hashes: Vec<_> = keys.map(|key| self.hash(key).0).collect();
         let ids: Vec<_> = hashes.iter().filter_map(|by| self.by_hash.get(by)).collect();
         black_box(ids.iter().fold(0, |sum, &&id| sum ^ self[id].other_half ^ self[id].free_at));
-        black_box(ids.iter().fold(0, |sum, &&id| sum ^ self[id].queue.touch()));
+        black_box(ids.iter().fold(0, |sum, &&id| sum ^ self[id].queue.prefetch()));
     }
 
     /// The half that finds a host, and the other half.

@@ -116,8 +116,8 @@ impl Queue {
         self.levels.first().map(|level| level.depth)
     }
 
-    /// A byte of where the next entry goes, as [`super::Seen::touch`] reads one.
-    pub(super) fn touch(&self) -> u8 {
+    /// A byte of where the next entry goes, as [`super::Seen::prefetch`] reads one.
+    pub(super) fn prefetch(&self) -> u8 {
         self.levels.first().and_then(|level| level.front.last()).map_or(0, |&byte| byte)
     }
 

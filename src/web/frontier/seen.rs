@@ -71,7 +71,7 @@ impl Seen {
 
     /// Reads where URLs have their places: many reads at once wait for memory hardly longer than
     /// one does.
-    pub(super) fn touch<'a>(&self, urls: impl Iterator<Item = &'a str>) {
+    pub(super) fn prefetch<'a>(&self, urls: impl Iterator<Item = &'a str>) {
         let keys: Vec<Key> = urls.map(|url| self.key(url)).collect();
         black_box(keys.iter().fold(0, |sum, &key| sum ^ self.table.first(key)));
     }
