@@ -213,14 +213,14 @@ impl<const N: usize, const LAST: u8> Shard<N, LAST> {
         let empty = behind.iter().position(|entry| entry[..KEY - 1] == [0; KEY - 1]);
         let empty = empty.map_or(self.places.len(), |at| place + at);
         if empty == self.places.len() {
-            self.places.push([0; N]);
+            push(&mut self.places, [0; N]);
         }
         self.places.copy_within(place..empty, place + 1);
     }
 
     fn grow(&mut self) {
         self.n_homes = (self.n_homes * GROWTH.0).div_ceil(GROWTH.1).max(SMALLEST);
-        let mut places = Vec::with_capacity(self.n_homes + self.n_homes / 32 + 2);
+        let mut places = Vec::with_capacity(self.n_homes);
         places.resize(self.n_homes, [0; N]);
         let mut free = 0;
         for entry in &self.places {
@@ -228,7 +228,7 @@ impl<const N: usize, const LAST: u8> Shard<N, LAST> {
             if !is_empty(halves) {
                 let place = home(halves.0, self.n_homes).max(free);
                 if place == places.len() {
-                    places.push(*entry);
+                    push(&mut places, *entry);
                 } else {
                     places[place] = *entry;
                 }
@@ -237,6 +237,14 @@ impl<const N: usize, const LAST: u8> Shard<N, LAST> {
         }
         self.places = places;
     }
+}
+
+/// Adds a place behind all others, with room for few more: a vector's own growth would double it.
+fn push<const N: usize>(places: &mut Vec<[u8; N]>, entry: [u8; N]) {
+    if places.len() == places.capacity() {
+        places.reserve_exact(places.len() / 64 + 1);
+    }
+    places.push(entry);
 }
 
 /// Whether an entry's halves are those of an empty place.
