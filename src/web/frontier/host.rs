@@ -4,7 +4,6 @@
 //! queue: there may be a million of them.
 
 use std::collections::VecDeque;
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::hint::black_box;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -15,6 +14,7 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use super::clocks::{LaneId, Nanos};
 use super::queue::Queue;
+use super::seen::draw_seed;
 use super::types::{Failure, Fetch, HostId, Rules};
 use crate::task::ErrorClass;
 
@@ -174,8 +174,7 @@ pub(super) struct Hosts {
 
 impl Default for Hosts {
     fn default() -> Self {
-        let seed = RandomState::new().build_hasher().finish();
-        Self { all: Vec::new(), by_hash: FxHashMap::default(), seed }
+        Self { all: Vec::new(), by_hash: FxHashMap::default(), seed: draw_seed() }
     }
 }
 

@@ -116,7 +116,7 @@ impl Queue {
         self.levels.first().map(|level| level.depth)
     }
 
-    /// A byte of where the next entry goes, as [`super::Seen::prefetch`] reads one.
+    /// A byte of where the next entry mostly goes, as [`super::Seen::prefetch`] reads one.
     pub(super) fn prefetch(&self) -> u8 {
         self.levels.first().and_then(|level| level.front.last()).map_or(0, |&byte| byte)
     }

@@ -33,8 +33,13 @@ pub struct Seen {
 
 impl Default for Seen {
     fn default() -> Self {
-        Self { table: Table::default(), seed: RandomState::new().build_hasher().finish() }
+        Self { table: Table::default(), seed: draw_seed() }
     }
+}
+
+/// A seed of hashes that nobody outside this process knows.
+pub(super) fn draw_seed() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 /// A URL that was seen before.
@@ -194,10 +199,10 @@ impl<const N: usize, const LAST: u8> Shard<N, LAST> {
         let (high, low) = halves(key);
         let mut place = home(high, self.n_homes);
         while let Some(entry) = self.places.get(place) {
-            let (high_there, low_there) = first_halves(entry);
-            if is_empty((high_there, low_there)) {
+            if is_empty(entry) {
                 break;
             }
+            let (high_there, low_there) = first_halves(entry);
             match (high_there, low_there & mask).cmp(&(high, low & mask)) {
                 Ordering::Less => place += 1,
                 Ordering::Equal => return (place, false),
@@ -209,8 +214,7 @@ impl<const N: usize, const LAST: u8> Shard<N, LAST> {
 
     /// Moves what is at a place and behind it by one, up to the next empty place.
     fn make_room(&mut self, place: usize) {
-        let behind = &self.places[place..];
-        let empty = behind.iter().position(|entry| entry[..KEY - 1] == [0; KEY - 1]);
+        let empty = self.places[place..].iter().position(is_empty);
         let empty = empty.map_or(self.places.len(), |at| place + at);
         if empty == self.places.len() {
             push(&mut self.places, [0; N]);
@@ -224,9 +228,9 @@ impl<const N: usize, const LAST: u8> Shard<N, LAST> {
         places.resize(self.n_homes, [0; N]);
         let mut free = 0;
         for entry in &self.places {
-            let halves = first_halves(entry);
-            if !is_empty(halves) {
-                let place = home(halves.0, self.n_homes).max(free);
+            if !is_empty(entry) {
+                let (high, _) = first_halves(entry);
+                let place = home(high, self.n_homes).max(free);
                 if place == places.len() {
                     push(&mut places, *entry);
                 } else {
@@ -247,9 +251,9 @@ fn push<const N: usize>(places: &mut Vec<[u8; N]>, entry: [u8; N]) {
     places.push(entry);
 }
 
-/// Whether an entry's halves are those of an empty place.
-fn is_empty((high, low): (u64, u16)) -> bool {
-    (high, low & 0xff) == (0, 0)
+/// Whether a place has no entry: no key begins so.
+fn is_empty<const N: usize>(entry: &[u8; N]) -> bool {
+    entry[..KEY - 1] == [0; KEY - 1]
 }
 
 /// Eight bytes, by which keys are placed, and two.
