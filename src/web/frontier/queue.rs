@@ -5,12 +5,12 @@
 //! the URL behind the host, packed.
 //!
 //! **Invariant:** beyond [`Store`]'s limit entries go to the disk, those of the longest queues
-//! first; what stays are queues too short to be worth a block.
+//! first; what stays are queues too short to be worth a read.
 
 use anyhow::Result;
 use smallvec::SmallVec;
 
-use super::spill::{Chain, Spill};
+use super::spill::{Run, Spill};
 
 /// A queued URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,8 @@ struct Level {
 
 #[derive(Debug)]
 struct More {
-    disk: Option<Chain>,
+    /// On the disk; the oldest first.
+    disk: SmallVec<[Run; 1]>,
     /// The newest entries.
     back: Vec<u8>,
 }
@@ -103,7 +104,7 @@ impl Store {
     }
 }
 
-/// Queues of fewer than 2 to the power of this are not worth a block.
+/// Queues of fewer bytes than 2 to the power of this are not worth a read.
 const SHORTEST: usize = 8;
 
 fn class(bytes: usize) -> usize {
@@ -173,8 +174,10 @@ impl Queue {
     /// Bytes of memory beside itself.
     pub(super) fn memory(&self) -> usize {
         let level = |level: &Level| {
-            let more =
-                level.more.as_ref().map_or(0, |more| more.back.capacity() + size_of::<More>());
+            let more = level.more.as_ref().map_or(0, |more| {
+                let runs = if more.disk.spilled() { more.disk.capacity() } else { 0 };
+                size_of::<More>() + runs * size_of::<Run>() + more.back.capacity()
+            });
             level.front.capacity() + more
         };
         let levels = if self.levels.spilled() { self.levels.capacity() } else { 0 };
@@ -205,9 +208,12 @@ impl Level {
         self.taken = 0;
         self.front.clear();
         let Some(more) = &mut self.more else { return Ok(false) };
-        if let Some(chain) = more.disk {
-            more.disk = store.spill.take(chain, &mut self.front)?;
+        if let Some(run) = more.disk.first_mut() {
+            store.spill.take(run, &mut self.front, whole)?;
             store.bytes += self.front.len();
+            if run.is_empty() {
+                more.disk.remove(0);
+            }
         } else {
             self.front = std::mem::take(&mut more.back);
             self.more = None;
@@ -219,22 +225,24 @@ impl Level {
     fn spill(&mut self, store: &mut Store) -> Result<()> {
         let next = Reader::read(&self.front[self.taken as usize..]).length;
         let keep = self.taken as usize + next;
-        let more = self.more.get_or_insert_with(|| Box::new(More { disk: None, back: Vec::new() }));
+        let more = self
+            .more
+            .get_or_insert_with(|| Box::new(More { disk: SmallVec::new(), back: Vec::new() }));
         let rest = &self.front[keep..];
         if !rest.is_empty() {
-            more.disk = Some(store.spill.prepend(more.disk, rest, Lengths(rest))?);
+            more.disk.insert(0, store.spill.put(rest)?);
             store.bytes -= rest.len();
         }
         if !more.back.is_empty() {
             let back = std::mem::take(&mut more.back);
-            more.disk = Some(store.spill.append(more.disk, &back, Lengths(&back))?);
+            more.disk.push(store.spill.put(&back)?);
             store.bytes -= back.len();
         }
         self.front.truncate(keep);
         self.front.drain(..self.taken as usize);
         self.front.shrink_to_fit();
         self.taken = 0;
-        if more.disk.is_none() {
+        if more.disk.is_empty() {
             self.more = None;
         }
         Ok(())
@@ -269,7 +277,7 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn read(bytes: &'a [u8]) -> Self {
-        let (start, end) = bounds(bytes);
+        let (start, end) = bounds(bytes).expect("every entry is whole");
         let mut body = &bytes[start..end];
         let page = take_varint(&mut body);
         let back = take_varint(&mut body);
@@ -280,30 +288,26 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Where the first entry's body starts and ends.
-fn bounds(bytes: &[u8]) -> (usize, usize) {
-    let short = u16::from_le_bytes([bytes[0], bytes[1]]);
+/// Where the first entry's body starts and ends, if its length is there.
+fn bounds(bytes: &[u8]) -> Option<(usize, usize)> {
+    let (short, rest) = bytes.split_first_chunk()?;
+    let short = u16::from_le_bytes(*short);
     if short < LONG {
-        return (2, 2 + usize::from(short));
+        return Some((2, 2 + usize::from(short)));
     }
-    let long = u32::from_le_bytes([bytes[2], bytes[3], bytes[4], bytes[5]]);
-    (6, 6 + long as usize)
+    let long = u32::from_le_bytes(*rest.first_chunk()?);
+    Some((6, 6 + long as usize))
 }
 
-/// The lengths of whole entries.
-struct Lengths<'a>(&'a [u8]);
-
-impl Iterator for Lengths<'_> {
-    type Item = usize;
-
-    fn next(&mut self) -> Option<usize> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let (_, end) = bounds(self.0);
-        self.0 = &self.0[end..];
-        Some(end)
+/// How many of these bytes, which begin with an entry, are whole entries.
+fn whole(bytes: &[u8]) -> usize {
+    let mut whole = 0;
+    while let Some(end) =
+        bounds(&bytes[whole..]).map(|(_, end)| whole + end).filter(|&end| end <= bytes.len())
+    {
+        whole = end;
     }
+    whole
 }
 
 /// Seven bits a byte, the low ones first.

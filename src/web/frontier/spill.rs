@@ -1,9 +1,9 @@
 //! The file that queued URLs wait in when memory does not hold them.
 //!
-//! Blocks of one queue are a list: each says where the next one is, so that memory holds two
-//! positions a queue and nothing a block or a URL. (Reading URLs back from the journal would
-//! need no file of its own, but a position a URL, and a read a URL: a host's URLs lie scattered
-//! there.)
+//! What one queue gives away at a time lies in one piece, a run; memory holds two words a run and
+//! nothing a URL. Many queues give little: their runs are written together. (Reading URLs back
+//! from the journal would need no file of its own, but a position a URL, and a read a URL: a
+//! host's URLs lie scattered there.)
 //!
 //! The file has no name once it is open: whatever ends the process, nothing of it is left.
 
@@ -15,18 +15,23 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result};
 
-/// Bytes of entries in a block, at most, but for an entry that is longer by itself.
+/// Bytes that are read at once, but for an entry that is longer by itself.
 const BLOCK: usize = 8 << 10;
-/// Before them: where the next block is and how long this one is.
-const HEAD: usize = 12;
-/// No next block.
-const NONE: u64 = u64::MAX;
+/// Bytes that are written at once.
+const LARGEST_BUFFER: usize = 1 << 20;
 
-/// A list of blocks.
+/// Entries in the file, one behind the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Chain {
-    first: u64,
-    last: u64,
+pub(super) struct Run {
+    at: u64,
+    length: u64,
+}
+
+impl Run {
+    /// Whether all of it has been taken.
+    pub(super) fn is_empty(self) -> bool {
+        self.length == 0
+    }
 }
 
 /// The file.
@@ -34,117 +39,85 @@ pub(super) struct Chain {
 pub(super) struct Spill {
     path: PathBuf,
     file: Option<File>,
-    length: u64,
-    /// Blocks not read back.
-    blocks: u64,
+    /// Bytes of the file.
+    written: u64,
+    /// What follows them.
     buffer: Vec<u8>,
+    /// Bytes not taken back.
+    waiting: u64,
 }
 
 impl Spill {
     /// A file to be made at `path` when it is needed.
     pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), file: None, length: 0, blocks: 0, buffer: Vec::new() }
+        Self { path: path.to_owned(), file: None, written: 0, buffer: Vec::new(), waiting: 0 }
     }
 
     /// Bytes of the file.
     pub(super) fn length(&self) -> u64 {
-        self.length
+        self.written + self.buffer.len() as u64
     }
 
-    /// Writes entries behind those of `chain`; `lengths` are theirs, one after the other.
-    pub(super) fn append(
+    /// Puts entries into the file.
+    pub(super) fn put(&mut self, entries: &[u8]) -> Result<Run> {
+        let run = Run { at: self.length(), length: entries.len() as u64 };
+        self.buffer.extend_from_slice(entries);
+        self.waiting += run.length;
+        if self.buffer.len() >= LARGEST_BUFFER {
+            self.flush()?;
+        }
+        Ok(run)
+    }
+
+    /// Takes the first entries of a run, about [`BLOCK`] bytes; `whole` says how many bytes of
+    /// those that it is given are whole entries.
+    pub(super) fn take(
         &mut self,
-        chain: Option<Chain>,
-        entries: &[u8],
-        lengths: impl Iterator<Item = usize>,
-    ) -> Result<Chain> {
-        let new = self.write(entries, lengths, NONE)?;
-        let Some(chain) = chain else { return Ok(new) };
-        self.write_at(&new.first.to_le_bytes(), chain.last)?;
-        Ok(Chain { first: chain.first, last: new.last })
-    }
-
-    /// Writes entries before those of `chain`.
-    pub(super) fn prepend(
-        &mut self,
-        chain: Option<Chain>,
-        entries: &[u8],
-        lengths: impl Iterator<Item = usize>,
-    ) -> Result<Chain> {
-        let next = chain.map_or(NONE, |chain| chain.first);
-        let new = self.write(entries, lengths, next)?;
-        Ok(Chain { first: new.first, last: chain.map_or(new.last, |chain| chain.last) })
-    }
-
-    /// Takes the first block out of a list: its entries, and what is left.
-    pub(super) fn take(&mut self, chain: Chain, entries: &mut Vec<u8>) -> Result<Option<Chain>> {
-        let mut head = [0; HEAD];
-        self.read_at(&mut head, chain.first)?;
-        let (next, length) = head.split_at(8);
-        let next = u64::from_le_bytes(next.try_into().expect("8 bytes"));
-        let length = u32::from_le_bytes(length.try_into().expect("4 bytes"));
-        entries.resize(length as usize, 0);
-        self.read_at(entries, chain.first + HEAD as u64)?;
-        self.blocks -= 1;
-        if self.blocks == 0 {
+        run: &mut Run,
+        entries: &mut Vec<u8>,
+        whole: impl Fn(&[u8]) -> usize,
+    ) -> Result<()> {
+        if run.at + run.length > self.written {
+            self.flush()?;
+        }
+        let file = self.file.as_ref().expect("the run was written");
+        let (mut most, mut length) = (BLOCK, 0);
+        while length == 0 {
+            let size = usize::try_from(run.length).map_or(most, |length| most.min(length));
+            entries.clear();
+            entries.reserve_exact(size);
+            entries.resize(size, 0);
+            file.read_exact_at(entries, run.at).with_context(|| self.cannot("read"))?;
+            length = whole(entries);
+            most *= 2;
+        }
+        entries.truncate(length);
+        *run = Run { at: run.at + length as u64, length: run.length - length as u64 };
+        self.waiting -= length as u64;
+        if self.waiting == 0 {
             self.clear()?;
         }
-        Ok((chain.first != chain.last).then_some(Chain { first: next, last: chain.last }))
+        Ok(())
     }
 
-    fn write(
-        &mut self,
-        entries: &[u8],
-        mut lengths: impl Iterator<Item = usize>,
-        after: u64,
-    ) -> Result<Chain> {
-        let (first, mut last) = (self.length, self.length);
-        let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.clear();
-        let (mut from, mut next_length) = (0, lengths.next());
-        while let Some(mut size) = next_length.take() {
-            for length in lengths.by_ref() {
-                if size + length > BLOCK {
-                    next_length = Some(length);
-                    break;
-                }
-                size += length;
-            }
-            last = self.length + buffer.len() as u64;
-            let behind = last + (HEAD + size) as u64;
-            let next = if next_length.is_some() { behind } else { after };
-            buffer.extend_from_slice(&next.to_le_bytes());
-            let size_u32 = u32::try_from(size).expect("a URL is no longer");
-            buffer.extend_from_slice(&size_u32.to_le_bytes());
-            buffer.extend_from_slice(&entries[from..from + size]);
-            from += size;
-            self.blocks += 1;
-        }
-        self.write_at(&buffer, first)?;
-        self.length += buffer.len() as u64;
-        buffer.shrink_to(64 * BLOCK);
-        self.buffer = buffer;
-        Ok(Chain { first, last })
-    }
-
-    fn write_at(&mut self, bytes: &[u8], at: u64) -> Result<()> {
+    fn flush(&mut self) -> Result<()> {
         if self.file.is_none() {
             self.file = Some(unnamed(&self.path).with_context(|| self.cannot("create"))?);
         }
         let file = self.file.as_ref().expect("opened above");
-        file.write_all_at(bytes, at).with_context(|| self.cannot("write"))
+        file.write_all_at(&self.buffer, self.written).with_context(|| self.cannot("write"))?;
+        self.written += self.buffer.len() as u64;
+        self.buffer.clear();
+        self.buffer.shrink_to(LARGEST_BUFFER);
+        Ok(())
     }
 
-    fn read_at(&self, bytes: &mut [u8], at: u64) -> Result<()> {
-        let file = self.file.as_ref().expect("a block was written");
-        file.read_exact_at(bytes, at).with_context(|| self.cannot("read"))
-    }
-
-    /// Everything has been read back: the space is given back.
+    /// Everything has been taken back: the space is given back.
     fn clear(&mut self) -> Result<()> {
-        let file = self.file.as_ref().expect("a block was written");
+        self.buffer.clear();
+        let file = self.file.as_ref().expect("a run was written");
         file.set_len(0).with_context(|| self.cannot("empty"))?;
-        self.length = 0;
+        self.written = 0;
         Ok(())
     }
 
