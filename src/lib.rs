@@ -62,6 +62,10 @@
 //!
 //! The rules on who may use what are tests (`tests/it/tidy.rs`).
 
+/// For the library's users too: its examples and benches measure what the program does.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 pub mod cli;
 pub mod control;
 pub mod discover;

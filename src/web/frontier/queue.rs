@@ -59,12 +59,37 @@ pub(super) struct Store {
     limit: usize,
     /// No use in looking for long queues before this.
     next_sweep: usize,
+    hand: Hand,
     scratch: Vec<u8>,
 }
 
+/// Goes round all queues, as far as is needed at a time, and spills the long ones.
+#[derive(Debug)]
+struct Hand {
+    /// The next queue.
+    at: usize,
+    /// Queues of this class and above are long.
+    least: usize,
+    /// Bytes of the queues that were passed in this round, by class.
+    by_class: [usize; CLASSES],
+}
+
+const CLASSES: usize = usize::BITS as usize;
+
+/// A sweep makes room for this part of the limit: what it gives back is soon used again, and
+/// nobody waits long.
+const ROOM: usize = 64;
+
 impl Store {
     pub(super) fn new(spill: Spill, limit: usize) -> Self {
-        Self { spill, bytes: 0, limit, next_sweep: limit, scratch: Vec::new() }
+        Self {
+            spill,
+            bytes: 0,
+            limit,
+            next_sweep: limit,
+            hand: Hand::new(CLASSES),
+            scratch: Vec::new(),
+        }
     }
 
     /// Whether entries are to go to the disk.
@@ -77,30 +102,58 @@ impl Store {
         (self.bytes, self.spill.length())
     }
 
-    /// Spills the longest queues until half of the limit is free, if those worth it are enough.
+    /// Spills long queues until there is some room below the limit, if those worth it are enough.
     pub(super) fn sweep<T>(
         &mut self,
         hosts: &mut [T],
         queue: impl Fn(&mut T) -> &mut Queue,
     ) -> Result<()> {
-        let mut by_class = [0; usize::BITS as usize];
-        for host in &mut *hosts {
-            let bytes = queue(host).bytes();
-            by_class[class(bytes)] += bytes;
-        }
-        let (mut least, mut freed) = (by_class.len(), 0);
-        while least > SHORTEST && self.bytes - freed > self.limit / 2 {
-            least -= 1;
-            freed += by_class[least];
-        }
-        for host in hosts {
-            let queue = queue(host);
-            if class(queue.bytes()) >= least {
+        self.next_sweep = self.limit;
+        // So many queues in a row may turn out not to be long, or to be one long entry, which
+        // stays: the rest of this round, and two more.
+        let in_vain = 3 * hosts.len();
+        let mut left = in_vain;
+        while self.bytes > self.limit - self.limit / ROOM {
+            if left == 0 && self.hand.least > SHORTEST {
+                self.hand = Hand::new(SHORTEST);
+                left = hosts.len();
+            } else if left == 0 {
+                self.next_sweep = self.limit.max(self.bytes + self.limit / 2);
+                break;
+            }
+            left -= 1;
+            if self.hand.at >= hosts.len() {
+                self.hand.turn(self.limit / 2);
+            }
+            let queue = queue(&mut hosts[self.hand.at]);
+            self.hand.at += 1;
+            let bytes = queue.bytes();
+            self.hand.by_class[class(bytes)] += bytes;
+            if class(bytes) >= self.hand.least {
+                let before = self.bytes;
                 queue.spill(self)?;
+                if self.bytes < before {
+                    left = in_vain;
+                }
             }
         }
-        self.next_sweep = self.limit.max(self.bytes + self.limit / 2);
         Ok(())
+    }
+}
+
+impl Hand {
+    fn new(least: usize) -> Self {
+        Self { at: 0, least, by_class: [0; CLASSES] }
+    }
+
+    /// Begins a round in which queues are long of which the last one had so many bytes together.
+    fn turn(&mut self, bytes: usize) {
+        let (mut least, mut long) = (CLASSES, 0);
+        while least > SHORTEST && long < bytes {
+            least -= 1;
+            long += self.by_class[least];
+        }
+        *self = Self::new(least);
     }
 }
 
@@ -384,6 +437,14 @@ mod tests {
                 }
                 if store.is_full() {
                     store.sweep(&mut queues, |queue| queue).unwrap();
+                    for queue in &mut queues {
+                        if store.bytes <= limit || class(queue.bytes()) < SHORTEST {
+                            continue;
+                        }
+                        let before = store.bytes;
+                        queue.spill(&mut store).unwrap();
+                        prop_assert_eq!(store.bytes, before, "a long queue was left in memory");
+                    }
                 }
                 let bytes: usize = queues.iter().map(Queue::bytes).sum();
                 prop_assert_eq!(bytes, store.bytes);

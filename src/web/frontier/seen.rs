@@ -224,8 +224,7 @@ impl<const N: usize, const LAST: u8> Shard<N, LAST> {
 
     fn grow(&mut self) {
         self.n_homes = (self.n_homes * GROWTH.0).div_ceil(GROWTH.1).max(SMALLEST);
-        let mut places = Vec::with_capacity(self.n_homes);
-        places.resize(self.n_homes, [0; N]);
+        let mut places = vec![[0; N]; self.n_homes];
         let mut free = 0;
         for entry in &self.places {
             if !is_empty(entry) {
