@@ -62,7 +62,7 @@
 //!
 //! The rules on who may use what are tests (`tests/it/tidy.rs`).
 
-/// For the library's users too: its examples and benches measure what the program does.
+/// Here and not in `main.rs`, so that examples and benches measure what the program does.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

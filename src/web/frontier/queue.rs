@@ -4,8 +4,8 @@
 //! An entry is its length, the page's number, its parent's number (0: none), its redirects and
 //! the URL behind the host, packed.
 //!
-//! **Invariant:** beyond [`Store`]'s limit entries go to the disk, those of the longest queues
-//! first; what stays are queues too short to be worth a read.
+//! **Invariant:** beyond [`Store`]'s limit entries of long queues go to the disk. Where all queues
+//! turned out too short to be worth a read, it is exceeded by a half, and they are looked at again.
 
 use anyhow::Result;
 use smallvec::SmallVec;
