@@ -62,10 +62,6 @@
 //!
 //! The rules on who may use what are tests (`tests/it/tidy.rs`).
 
-/// Here and not in `main.rs`, so that examples and benches measure what the program does.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 pub mod cli;
 pub mod control;
 pub mod discover;

@@ -195,7 +195,7 @@ fn what_does_not_fit_is_refused_before_it_is_tried() {
     let error = failure("n = 1", &Input::Number(2_000_000_000));
     assert_eq!(
         error.message,
-        "F(2000000000) needs about 2.3 GB (417975281 digits and what computing them takes); \
+        "F(2000000000) needs about 2.1 GB (417975281 digits and what computing them takes); \
          this rank may use 1.1 GB: raise `memory` or ask for `modulus`"
     );
     failure("n = 1\nvalue = \"none\"", &Input::Number(1 << 63));
