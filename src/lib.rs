@@ -62,6 +62,10 @@
 //!
 //! The rules on who may use what are tests (`tests/it/tidy.rs`).
 
+/// Here and not in `main.rs`, so that examples and benches measure what the program does.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 pub mod cli;
 pub mod control;
 pub mod discover;
