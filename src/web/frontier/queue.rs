@@ -172,7 +172,10 @@ impl Queue {
 
     /// A byte of where the next entry mostly goes, as [`super::Seen::prefetch`] reads one.
     pub(super) fn prefetch(&self) -> u8 {
-        self.levels.first().and_then(|level| level.front.last()).map_or(0, |&byte| byte)
+        let end = |level: &Level| {
+            level.more.as_ref().map_or(&level.front, |more| &more.back).last().copied()
+        };
+        self.levels.first().and_then(end).unwrap_or(0)
     }
 
     /// Adds an entry behind those of its depth.
@@ -189,7 +192,12 @@ impl Queue {
         };
         encode(entry, &mut store.scratch);
         if end.capacity() - end.len() < store.scratch.len() {
-            end.reserve_exact(store.scratch.len().max(end.len() / 2));
+            // A `reserve` would first ask the allocator how large the old one is, which takes two
+            // reads of memory that is not at hand.
+            let room = store.scratch.len().max(end.len() / 2);
+            let mut longer = Vec::with_capacity(end.len() + room);
+            longer.extend_from_slice(end);
+            *end = longer;
         }
         end.extend_from_slice(&store.scratch);
         store.bytes += store.scratch.len();

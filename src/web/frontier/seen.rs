@@ -165,10 +165,14 @@ impl<const N: usize, const LAST: u8> Table<N, LAST> {
         (entry, is_new)
     }
 
-    /// A byte of where a search for a key begins.
+    /// A byte of where a search for a key begins, and some of what it and a move go on to.
     fn first(&self, key: Key) -> u8 {
+        const LINE: usize = 64;
         let shard = &self.shards[usize::from(key[KEY - 2]) % SHARDS];
-        shard.places.get(home(halves(key).0, shard.n_homes)).map_or(0, |entry| entry[0])
+        let home = home(halves(key).0, shard.n_homes);
+        let byte =
+            |line: usize| shard.places.get(home + line * LINE / N).map_or(0, |entry| entry[0]);
+        byte(0) ^ byte(1) ^ byte(2)
     }
 
     fn memory(&self) -> usize {
