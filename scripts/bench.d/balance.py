@@ -11,7 +11,7 @@ import json
 import random
 import time
 
-from measure import Group, Row
+from measure import TURNS, Group, Row, in_turn
 from runner import DidNotRun, command
 
 CORES = 2
@@ -49,15 +49,16 @@ class Balance:
         self.bench.job("balance", '[[task]]\nkind = "fibonacci"\nn_from = "balance.terms"\nvalue = "none"\n')
 
     def round(self):
-        """Each system's share, its best first by its own seconds a term."""
-        best = self.best_of_ours()
-        of_gmp = self.best_of_peers()
+        """Each system's share; its best is by its own seconds a term."""
+        best, auto, static = in_turn(self.best_of_ours, lambda: self.ours("auto"), lambda: self.ours("static"))
+        of_gmp, futures, ppft = in_turn(self.best_of_peers, lambda: self.peer("futures"), lambda: self.peer("ppft"))
+        parallel = TURNS * self.parallel()  # once: it takes a minute
         return {
-            "ours, auto": best / self.ours("auto"),
-            NAMES[0]: of_gmp / self.peer("futures"),
-            NAMES[1]: of_gmp / self.peer("ppft"),
-            NAMES[2]: of_gmp / self.parallel(),
-            NAMES[3]: best / self.ours("static"),
+            "ours, auto": best / auto,
+            NAMES[0]: of_gmp / futures,
+            NAMES[1]: of_gmp / ppft,
+            NAMES[2]: of_gmp / parallel,
+            NAMES[3]: best / static,
         }
 
     def best_of_ours(self):

@@ -4,11 +4,10 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 from statistics import mean
 
-from measure import Group, Row, fit
+from measure import Group, Row, fit, in_turn
 from runner import DidNotRun
 
 SMALLEST, LARGEST = 10_000, 2_000_000
-TURNS = 3
 SEPARATE = "two separate runs at once"
 
 
@@ -27,12 +26,13 @@ def groups(bench):
 
 
 def round_of(bench):
-    """Speedups over one rank of one thread; what two runs that share nothing gain is the machine's own limit.
-
-    A virtual machine's cores are faster in one second than in the next: each is run in turn a few times.
-    """
-    turns = [(wall(bench, 1, 1), wall(bench, 2, 1), wall(bench, 1, 2), separate(bench)) for _ in range(TURNS)]
-    alone, two_ranks, two_threads, apart = (sum(times) for times in zip(*turns))
+    """Speedups over one rank of one thread; what two runs that share nothing gain is the machine's own limit."""
+    alone, two_ranks, two_threads, apart = in_turn(
+        lambda: wall(bench, 1, 1),
+        lambda: wall(bench, 2, 1),
+        lambda: wall(bench, 1, 2),
+        lambda: separate(bench),
+    )
     return {"two ranks": alone / two_ranks, "two threads": alone / two_threads, SEPARATE: 2 * alone / apart}
 
 
