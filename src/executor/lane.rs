@@ -162,13 +162,8 @@ impl Lane {
     fn fill(&self, state: &mut State, shared: &Arc<Shared>) {
         let free = state.threads.saturating_sub(state.running) as usize;
         for _ in 0..state.n_wanted(free, shared) {
-            let seat = state.seats.pop().unwrap_or_else(|| shared.clocks.seat(self.pool));
-            let generation = self.generation.load(Ordering::Relaxed);
-            let runner = Runner { seat, generation };
+            let runner = self.begin(state, shared);
             let shared_too = Arc::clone(shared);
-            state.running += 1;
-            self.count(state, shared);
-            shared.n_runners.fetch_add(1, Ordering::Relaxed);
             let Some(pool) = &state.pool else { unreachable!("no thread is free without a pool") };
             let lane = self.pool;
             pool.spawn(move || shared_too.lane(lane).run(runner, &shared_too));
@@ -185,13 +180,39 @@ impl Lane {
             if state.n_wanted(1, shared) > 0 && !self.is_over(&runner) {
                 continue;
             }
-            state.running -= 1;
-            state.seats.push(runner.seat);
-            self.count(&state, shared);
-            self.fill(&mut state, shared);
-            shared.n_runners.fetch_sub(1, Ordering::Release);
+            self.end(runner, &mut state, shared);
             return;
         }
+    }
+
+    /// Does a step in the calling thread if one more runner may be started: to wake another
+    /// thread, and to be woken by it, takes as long as many a step. Gives it back otherwise.
+    pub(super) fn lend(&self, step: Step, shared: &Arc<Shared>) -> Result<(), Step> {
+        let mut state = self.state();
+        if state.running >= state.threads {
+            return Err(step);
+        }
+        let runner = self.begin(&mut state, shared);
+        drop(state);
+        runner.seat.clock.around(step);
+        self.end(runner, &mut self.state(), shared);
+        Ok(())
+    }
+
+    fn begin(&self, state: &mut State, shared: &Shared) -> Runner {
+        let seat = state.seats.pop().unwrap_or_else(|| shared.clocks.seat(self.pool));
+        state.running += 1;
+        self.count(state, shared);
+        shared.n_runners.fetch_add(1, Ordering::Relaxed);
+        Runner { seat, generation: self.generation.load(Ordering::Relaxed) }
+    }
+
+    fn end(&self, runner: Runner, state: &mut State, shared: &Arc<Shared>) {
+        state.running -= 1;
+        state.seats.push(runner.seat);
+        self.count(state, shared);
+        self.fill(state, shared);
+        shared.n_runners.fetch_sub(1, Ordering::Release);
     }
 
     /// Notes how many threads this rank has to compute with.

@@ -288,7 +288,9 @@ impl Shared {
 
 impl Cpu for Arc<Shared> {
     fn spawn(&self, step: Step) {
-        self.cpu.add(Job::Step(step), self);
+        if let Err(step) = self.cpu.lend(step, self) {
+            self.cpu.add(Job::Step(step), self);
+        }
     }
 }
 

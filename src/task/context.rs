@@ -44,7 +44,8 @@ pub struct Place {
 
 /// A rank's CPU pool, as a task that waits in the I/O pool sees it.
 pub trait Cpu: Sync + fmt::Debug {
-    /// Has the CPU pool do `step` when a core is free. Must not wait.
+    /// Does `step` at once if a core is free, or else has the CPU pool do it when one is. Must
+    /// not wait.
     fn spawn(&self, step: Box<dyn FnOnce() + Send>);
 }
 
