@@ -202,12 +202,15 @@ class Site:
         script = self.bench.folder / "wrk.lua"
         script.write_text(
             "local paths, at = {}, 0\n"
-            f"for line in io.lines('{urls}') do paths[#paths + 1] = wrk.format('GET', line) end\n"
+            # Not before `init`, which knows the host: nginx refuses a request without one.
+            f"init = function() for line in io.lines('{urls}') do paths[#paths + 1] = wrk.format('GET', line) end end\n"
             "request = function() at = at % #paths + 1; return paths[at] end\n"
         )
         seconds = max(2, round(2 * self.bench.seconds))
         words = ["wrk", "-t", 2, "-c", CONNECTIONS, "-d", f"{seconds}s", "-s", script, f"http://127.0.0.1:{PORT}/"]
         out = command(words, self.bench.env)
+        if "Non-2xx" in out:
+            raise DidNotRun(f"nginx refuses what wrk asks for: {out[-200:]}")
         return {WRK: float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1))}
 
     def memory(self):

@@ -23,6 +23,12 @@ enum Space {
 }
 
 impl Foreign {
+    /// Whether neither of them is open.
+    #[inline]
+    pub(super) fn is_outside(&self) -> bool {
+        self.spaces.is_empty()
+    }
+
     /// Whether what comes next is in `<svg>` or `<math>`.
     #[inline]
     pub(super) fn is_foreign(&self) -> bool {

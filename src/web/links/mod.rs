@@ -16,6 +16,7 @@ mod meta;
 mod page;
 mod reader;
 mod scan;
+mod skim;
 mod srcset;
 mod tags;
 mod text;

@@ -5,14 +5,13 @@
 
 use std::convert::Infallible;
 
-use html5gum::Tokenizer;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::MAX_URL;
 use super::meta::Refresh;
 use super::reader::{End, Reader};
-use super::tags::Tags;
+use super::skim::tokens;
 use crate::web::robots::Directives;
 
 /// What is to be read of a page; the same on every rank.
@@ -133,8 +132,7 @@ pub fn page(html: &str, url: &Url, wanted: &Wanted) -> Page {
 
 fn read(html: &str, reader: Reader<'_>) -> End {
     let max_attribute = reader.max_attribute();
-    let mut tokens = Tokenizer::new_with_emitter(html, Tags::new(reader, max_attribute));
-    let end = tokens.next().expect("a page has an end");
+    let end = tokens(html, reader, max_attribute).next().expect("a page has an end");
     end.unwrap_or_else(|never: Infallible| match never {})
 }
 

@@ -6,10 +6,10 @@
 
 use std::convert::Infallible;
 
-use html5gum::{StringReader, Tokenizer};
 use url::Url;
 
-use super::tags::{Attribute, Attributes, Hear, Tag, Tags};
+use super::skim::{Tokens, tokens};
+use super::tags::{Attribute, Attributes, Hear, Tag};
 use super::text::Collapsed;
 use super::{MAX_TITLE, MAX_URL, is_blank, without_fragment};
 
@@ -26,12 +26,12 @@ pub enum Found {
 pub fn scan<'a>(html: &'a str, page: &Url) -> Scan<'a> {
     let finder =
         Finder { page: without_fragment(page.clone()), base: None, title: TitleState::Before };
-    Scan { tokens: Tokenizer::new_with_emitter(html, Tags::new(finder, usize::MAX)) }
+    Scan { tokens: tokens(html, finder, usize::MAX) }
 }
 
 /// An iterator over what is [`Found`] on a page.
 pub struct Scan<'a> {
-    tokens: Tokenizer<StringReader<'a>, Tags<Finder>>,
+    tokens: Tokens<'a, Finder>,
 }
 
 impl std::fmt::Debug for Scan<'_> {

@@ -3,9 +3,12 @@
 //! The work is done while the tokenizer runs, on borrowed slices: nothing is allocated for a tag
 //! or text that nobody asks for.
 
+use std::rc::Rc;
+
 use html5gum::{Emitter, Error, State};
 
 use super::foreign::Foreign;
+use super::skim::Passing;
 
 /// What is done with a page.
 pub(super) trait Hear {
@@ -40,11 +43,11 @@ macro_rules! names {
 
         impl $name {
             #[inline]
-            fn of(name: &[u8]) -> Option<Self> {
-                $(if name == $text.as_bytes() {
-                    return Some(Self::$variant);
-                })*
-                None
+            pub(super) fn of(name: &[u8]) -> Option<Self> {
+                match name {
+                    $($text => Some(Self::$variant),)*
+                    _ => None,
+                }
             }
         }
     };
@@ -53,20 +56,20 @@ macro_rules! names {
 names! {
     /// The tags that mean something here.
     Tag {
-        A "a", Area "area", Audio "audio", Base "base", Embed "embed", Frame "frame",
-        Iframe "iframe", Img "img", Input "input", Link "link", Meta "meta",
-        Noembed "noembed", Noframes "noframes", Object "object", Plaintext "plaintext",
-        Script "script", Source "source", Style "style", Textarea "textarea",
-        Title "title", Track "track", Video "video", Xmp "xmp",
+        A b"a", Area b"area", Audio b"audio", Base b"base", Embed b"embed", Frame b"frame",
+        Iframe b"iframe", Img b"img", Input b"input", Link b"link", Meta b"meta",
+        Noembed b"noembed", Noframes b"noframes", Object b"object", Plaintext b"plaintext",
+        Script b"script", Source b"source", Style b"style", Textarea b"textarea",
+        Title b"title", Track b"track", Video b"video", Xmp b"xmp",
     }
 }
 
 names! {
     /// The attributes that mean something here.
     Attribute {
-        Content "content", Data "data", Href "href", HttpEquiv "http-equiv",
-        ImageSrcset "imagesrcset", Name "name", Poster "poster", Rel "rel", Src "src",
-        Srcset "srcset", Type "type", XlinkHref "xlink:href",
+        Content b"content", Data b"data", Href b"href", HttpEquiv b"http-equiv",
+        ImageSrcset b"imagesrcset", Name b"name", Poster b"poster", Rel b"rel", Src b"src",
+        Srcset b"srcset", Type b"type", XlinkHref b"xlink:href",
     }
 }
 
@@ -195,11 +198,12 @@ pub(super) struct Tags<H: Hear> {
     foreign: Foreign,
     /// The element whose text is no HTML, while in it.
     inside: Option<Tag>,
+    passing: Rc<Passing>,
 }
 
 impl<H: Hear> Tags<H> {
     /// For `hear`; attributes longer than `max_length` bytes are left out.
-    pub(super) fn new(hear: H, max_length: usize) -> Self {
+    pub(super) fn new(hear: H, max_length: usize, passing: Rc<Passing>) -> Self {
         Self {
             hear,
             found: None,
@@ -215,6 +219,7 @@ impl<H: Hear> Tags<H> {
             attribute: Reading::Nothing,
             foreign: Foreign::default(),
             inside: None,
+            passing,
         }
     }
 
@@ -308,6 +313,9 @@ impl<H: Hear> Emitter for Tags<H> {
 
     #[inline]
     fn emit_string(&mut self, text: &[u8]) {
+        if self.passing.done.take() {
+            self.hear.any_tag();
+        }
         self.hear.text(text, self.inside);
     }
 
@@ -325,11 +333,14 @@ impl<H: Hear> Emitter for Tags<H> {
         self.end_name();
         self.begin_value();
         self.hear.any_tag();
-        if self.is_end {
+        let state = if self.is_end {
             self.emit_end();
-            return None;
-        }
-        self.emit_start()
+            None
+        } else {
+            self.emit_start()
+        };
+        self.passing.allowed.set(self.inside.is_none() && self.foreign.is_outside());
+        state
     }
 
     #[inline]

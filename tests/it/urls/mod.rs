@@ -325,6 +325,52 @@ const OF_DRAWINGS: &[&str] = &[
     "<textarea/>",
 ];
 
+/// Without capital letters, and without addresses or entities in which these would mean more.
+const OF_TAGS: &[&str] = &[
+    "<p>",
+    "</p>",
+    "<p",
+    "</b",
+    "<div class=1>",
+    "<my-tag 1='",
+    "<span title=\"",
+    "<br/>",
+    "<i 1 = \"2>3\"/ 4>",
+    "<a href=",
+    "<a href='1",
+    "<a 1=\"<a href=2>\" href=3>",
+    "</a>",
+    "<title>",
+    "</title>",
+    "<textarea>",
+    "</textarea>",
+    "<script>",
+    "</script>",
+    "<svg>",
+    "<svg/>",
+    "</svg>",
+    "<math>",
+    "</math>",
+    "<mi>",
+    "</mi>",
+    "<!--",
+    "-->",
+    "&lt;",
+    ">",
+    "<",
+    "/",
+    "'",
+    "\"",
+    "=",
+    " ",
+    "\n",
+    "\r",
+    "\0",
+    "1",
+    "2 3",
+    "4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35",
+];
+
 fn page_url() -> Url {
     Url::parse("http://example.org/dir/page?q").unwrap()
 }
@@ -384,6 +430,20 @@ fn check_same_links(html: &str) {
 #[test]
 fn another_parser_finds_the_same_links() {
     holds("links, compared", &soup(OF_PAGES, 40), |html| reference::check(&html, &page_url()));
+}
+
+/// Only tags in small letters are passed over unread.
+#[test]
+fn a_page_in_capital_letters_is_the_same_page() {
+    let pages = vec(select(OF_TAGS), 0..60).prop_map(|pieces| pieces.concat());
+    let wanted = Wanted { text: true, simhash: true, ..Wanted::default() };
+    holds("tags", &pages, |html| {
+        let read = |html: &str| {
+            let page = links::page(html, &Url::parse("http://h.test/").unwrap(), &wanted);
+            format!("{page:?}").to_ascii_lowercase()
+        };
+        assert_eq!(read(&html), read(&html.to_ascii_uppercase()), "{html:?}");
+    });
 }
 
 /// The documentation that comes with rustup, where it is there.
