@@ -1,5 +1,6 @@
 //! One rank's pools: a CPU pool (rayon, one thread a core) for tasks that compute and an I/O
-//! pool (many threads) for tasks that wait, so that neither holds up the other.
+//! pool (many threads) for tasks that wait, so that neither holds up the other. What a task that
+//! waits computes is done in the CPU pool's place, by its own thread where a core is free.
 //!
 //! How many threads a pool has can change while tasks run ([`lane`]).
 //!

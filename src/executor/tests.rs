@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU64;
 use std::path::Path;
+use std::sync::Barrier;
 
 use super::*;
 use crate::message::{Outcomes, Span, Status, Told, encode_chunk};
@@ -176,4 +177,40 @@ fn fewer_threads_let_running_tasks_end_and_the_ledger_stays_true() {
     assert!((sum - ledger.thread_seconds).abs() < 1e-9, "{ledger:?}");
     assert!(ledger.waiting > -1e-3 && ledger.thread_seconds > ledger.wall, "{ledger:?}");
     assert_eq!(ledger.threads, 1);
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "an executor counts from its start")]
+fn a_step_is_done_by_who_asks_while_a_core_is_free() {
+    let executor = executor(probe("", None));
+    let (sender, done_by) = unbounded();
+    let ask = || {
+        let sender = sender.clone();
+        executor.shared.spawn(Box::new(move || sender.send(thread::current()).unwrap()));
+    };
+    ask();
+    assert_eq!(done_by.try_recv().unwrap().id(), thread::current().id());
+
+    let all = Arc::new(Barrier::new(3));
+    let holders = [(); 2].map(|()| {
+        let (shared, all) = (Arc::clone(&executor.shared), Arc::clone(&all));
+        let hold = move || {
+            all.wait();
+            all.wait();
+        };
+        thread::spawn(move || shared.spawn(Box::new(hold)))
+    });
+    all.wait();
+    ask();
+    assert!(done_by.is_empty(), "both cores are taken");
+    all.wait();
+    let other = done_by.recv_timeout(Duration::from_secs(100)).unwrap();
+    assert!(other.name().is_some_and(|name| name.starts_with("task-cpu-")), "{other:?}");
+    for holder in holders {
+        holder.join().unwrap();
+    }
+
+    let ledger = executor.ledger(Instant::now());
+    let sum = ledger.compute + ledger.overhead + ledger.waiting + ledger.idle;
+    assert!(ledger.compute > 0.0 && (sum - ledger.thread_seconds).abs() < 1e-9, "{ledger:?}");
 }

@@ -44,8 +44,8 @@ pub struct Place {
 
 /// A rank's CPU pool, as a task that waits in the I/O pool sees it.
 pub trait Cpu: Sync + fmt::Debug {
-    /// Does `step` at once if a core is free, or else has the CPU pool do it when one is. Must
-    /// not wait.
+    /// Does `step` in the calling thread if a core is free; else has the CPU pool do it when one
+    /// is, and does not wait for that.
     fn spawn(&self, step: Box<dyn FnOnce() + Send>);
 }
 
