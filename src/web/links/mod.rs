@@ -5,8 +5,9 @@
 //! and no backtracking, so the time is linear in the page's length. `<noscript>` is read as a
 //! browser without scripts reads it, and `<svg>` and `<math>` as what they are.
 //!
-//! Two readers share the tokenizer: [`scan()`] yields titles and links one at a time, for those who
-//! stop early; [`page()`] reads all that a crawler needs.
+//! The tokenizer is not shown tags that mean nothing here ([`skim`]). Two readers share it:
+//! [`scan()`] yields titles and links one at a time, for those who stop early; [`page()`] reads all
+//! that a crawler needs.
 //!
 //! **Invariant:** pure; but for what is given back, what is kept at a time is one tag and one
 //! bounded text.

@@ -1,5 +1,5 @@
-//! Passes over tags that mean nothing here before the tokenizer reads them: nine of ten on most
-//! pages, and with them most of the time that it would take.
+//! Passes over tags that mean nothing here, most of those on a page: to find their ends takes less
+//! time than the tokenizer takes to read them.
 //!
 //! **Invariant:** what is heard of a page is the same as without; but for a line feed that is lost
 //! where nothing but such tags stands between it and a carriage return.
