@@ -14,6 +14,7 @@
 
 mod foreign;
 mod meta;
+mod name;
 mod page;
 mod reader;
 mod scan;

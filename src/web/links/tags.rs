@@ -8,6 +8,7 @@ use std::rc::Rc;
 use html5gum::{Emitter, Error, State};
 
 use super::foreign::Foreign;
+use super::name::Name;
 use super::skim::Passing;
 
 /// What is done with a page.
@@ -135,35 +136,6 @@ impl Attributes {
         }
         self.values.extend_from_slice(value);
         *end += value.len();
-    }
-}
-
-/// A name, as far as it can be one that is known.
-#[derive(Debug, Default)]
-struct Name {
-    bytes: [u8; 16],
-    length: usize,
-}
-
-impl Name {
-    #[inline]
-    fn push(&mut self, piece: &[u8]) {
-        let end = self.length + piece.len();
-        if let Some(room) = self.bytes.get_mut(self.length..end) {
-            room.copy_from_slice(piece);
-        }
-        self.length = end;
-    }
-
-    /// Empty where it is longer than any that is known.
-    #[inline]
-    fn get(&self) -> &[u8] {
-        self.bytes.get(..self.length).unwrap_or(&[])
-    }
-
-    #[inline]
-    fn clear(&mut self) {
-        self.length = 0;
     }
 }
 
@@ -381,7 +353,7 @@ impl<H: Hear> Emitter for Tags<H> {
 
     #[inline]
     fn current_is_appropriate_end_tag_token(&mut self) -> bool {
-        self.is_end && self.last_start.length > 0 && self.last_start.get() == self.name.get()
+        self.is_end && self.last_start.is(&self.name)
     }
 
     #[inline]
