@@ -45,7 +45,7 @@ pub struct Place {
 /// A rank's CPU pool, as a task that waits in the I/O pool sees it.
 pub trait Cpu: Sync + fmt::Debug {
     /// Does `step` in the calling thread if a core is free; else has the CPU pool do it when one
-    /// is, and does not wait for that.
+    /// is, and does not wait for that. It must not panic.
     fn spawn(&self, step: Box<dyn FnOnce() + Send>);
 }
 
@@ -74,9 +74,9 @@ impl Context<'_> {
         }
     }
 
-    /// Has the CPU pool compute what a task of the I/O pool needs, and waits for it: hundreds of
-    /// tasks may wait for their servers, as many as there are cores may compute. A panic of
-    /// `step` is the caller's.
+    /// Computes what a task of the I/O pool needs in the place of one of the CPU pool, for which it
+    /// may have to wait: hundreds of tasks may wait for their servers, as many as there are cores
+    /// may compute. A panic of `step` is the caller's.
     pub fn on_cpu<T: Send + 'static>(&self, step: impl FnOnce() -> T + Send + 'static) -> T {
         let (sender, receiver) = mpsc::sync_channel(1);
         self.cpu.spawn(Box::new(move || {
