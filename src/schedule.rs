@@ -45,6 +45,8 @@ pub const LARGEST_HOLD_CHUNKS: u32 = 4096;
 const CHUNK_SECONDS: f64 = 0.02;
 /// What a rank holds so that a round trip to rank 0 never leaves it without work.
 const HOLD_SECONDS: f64 = 0.1;
+/// What a round trip to rank 0 takes where tasks keep all cores busy: about a time slice.
+const ROUND_TRIP_SECONDS: f64 = 0.003;
 /// From here on a round trip is below one per cent of a task, and a task held in advance would
 /// rather be run by whoever is free first.
 const LONG_TASK_SECONDS: f64 = 0.2;
@@ -85,8 +87,11 @@ impl View {
     }
 
     /// Half of this worker's share of the remaining time: what keeps ranks finishing together.
+    /// Never less than what a round trip takes.
     fn half_share_of_seconds(&self) -> f64 {
-        self.remaining_seconds.map_or(f64::INFINITY, |seconds| self.share(seconds) / 2.0)
+        let half = |seconds| self.share(seconds) / 2.0;
+        let least = ROUND_TRIP_SECONDS * f64::from(self.threads);
+        self.remaining_seconds.map_or(f64::INFINITY, half).max(least)
     }
 }
 

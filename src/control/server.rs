@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, Thread};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -59,7 +59,8 @@ impl Server {
         let of_thread = Arc::clone(&wake);
         let thread = thread::Builder::new().name("control".into());
         // A FIFO that cannot be read any more leaves the job without control, and no worse.
-        let thread = thread.spawn(move || drop(read_all(&fifo, &of_thread, &sender)));
+        let owner = thread::current();
+        let thread = thread.spawn(move || drop(read_all(&fifo, &of_thread, &sender, &owner)));
         thread.context("cannot start a thread that reads requests")?;
         Ok(Self { requests, answers: Vec::new(), wake, folder })
     }
@@ -121,7 +122,7 @@ impl Pending {
 }
 
 /// Reads requests until it is woken or nobody wants more.
-fn read_all(fifo: &OwnedFd, wake: &OwnedFd, to: &Sender<Asked>) -> Result<()> {
+fn read_all(fifo: &OwnedFd, wake: &OwnedFd, to: &Sender<Asked>, owner: &Thread) -> Result<()> {
     let mut buffer = vec![0; 1 << 16];
     let mut reassembler = Reassembler::default();
     loop {
@@ -131,6 +132,7 @@ fn read_all(fifo: &OwnedFd, wake: &OwnedFd, to: &Sender<Asked>) -> Result<()> {
                 let taken = reassembler.take(&buffer[..n], |message: Message| {
                     if let Some(asked) = request(&message.bytes) {
                         wanted &= to.send(asked).is_ok();
+                        owner.unpark();
                     }
                 });
                 if taken.is_err() {

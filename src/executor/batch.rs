@@ -11,7 +11,7 @@ use crate::message::{ChunkId, OutcomesBuilder, Status, Task, Times};
 use crate::task::{self, Cancel, Context, Deadline, Done, ErrorClass, TaskError};
 
 /// Outcomes leave when they are so old, so that they are written as they arrive …
-const OLDEST: Duration = Duration::from_millis(5);
+const OLDEST: Duration = Duration::from_millis(10);
 /// … or so large.
 const LARGEST: usize = 64 << 10;
 

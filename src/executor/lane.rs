@@ -118,6 +118,13 @@ impl Lane {
         Ok(())
     }
 
+    /// Whether a chunk waits that nobody has begun; without threads none needs to.
+    pub(super) fn is_supplied(&self) -> bool {
+        let state = self.state();
+        state.threads == 0
+            || state.chunks.back().is_some_and(|chunk| chunk.n_unclaimed() == chunk.len())
+    }
+
     /// Takes something to do.
     pub(super) fn add(&self, job: Job, shared: &Arc<Shared>) {
         let mut state = self.state();

@@ -17,6 +17,7 @@ mod chunk;
 mod lane;
 mod ledger;
 mod panics;
+mod table;
 mod threads;
 
 use std::num::NonZeroU32;
@@ -30,9 +31,10 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use rustc_hash::FxHashMap;
 
 pub use ledger::Ledger;
+pub use table::{Table, table};
 
 use crate::message::{self, ChunkId, Span, Task};
-use crate::task::{self, Cancel, Cpu, Input, Place, Pool, TaskError, Work};
+use crate::task::{self, Cancel, Cpu, Input, Place, Pool, TaskError};
 use crate::values::{self, Values};
 use admission::{Admission, Need, Room};
 use batch::{Batch, Claimed};
@@ -42,24 +44,6 @@ use ledger::Clocks;
 
 /// With so many chunks, those that are done are forgotten before their table grows.
 const MOST_CHUNKS: usize = 64;
-
-/// One `[[task]]` table as an executor sees it.
-pub struct Table {
-    /// The kind's name, for records.
-    pub kind: &'static str,
-    /// What runs its tasks.
-    pub work: Box<dyn Work>,
-    /// Where they run.
-    pub pool: Pool,
-    /// How long each may run.
-    pub limit: Option<Duration>,
-}
-
-impl std::fmt::Debug for Table {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Table").field("kind", &self.kind).finish_non_exhaustive()
-    }
-}
 
 /// How an executor is set up.
 #[derive(Clone, Debug)]
@@ -217,6 +201,12 @@ impl Executor {
     /// The record of a task that fails without having run here.
     pub fn failure(&self, task: &Task, error: &TaskError) -> Vec<u8> {
         batch::failure(&self.shared, task, error)
+    }
+
+    /// Whether each pool goes on when the chunks that it works on end, which is told at once.
+    pub fn is_supplied(&self) -> bool {
+        let Shared { cpu, io, .. } = &*self.shared;
+        !self.shared.is_stopped() && cpu.is_supplied() && io.is_supplied()
     }
 
     /// Where outcomes arrive, each the payload of a [`message::ToRoot::Outcomes`].
@@ -388,12 +378,6 @@ fn run_tasks<'a>(
 #[allow(clippy::disallowed_methods, reason = "an executor measures its tasks")]
 fn now() -> Instant {
     Instant::now()
-}
-
-/// What runs the tasks of a job's tables on this rank.
-pub fn table(kind: &str, options: &str, pool: Pool, limit: Option<Duration>) -> Result<Table> {
-    let kind = task::kind(kind).with_context(|| format!("unknown kind `{kind}`"))?;
-    Ok(Table { kind: kind.name(), work: kind.work(options)?, pool, limit })
 }
 
 #[cfg(test)]

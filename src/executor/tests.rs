@@ -150,6 +150,22 @@ fn tasks_without_records_are_told_of_in_rows() {
 }
 
 #[test]
+#[allow(clippy::disallowed_methods, reason = "a deadline")]
+fn an_executor_is_supplied_while_a_whole_chunk_waits() {
+    let executor = start_sleeps(3, "1h");
+    let deadline = Instant::now() + Duration::from_secs(100);
+    while executor.is_supplied() {
+        assert!(Instant::now() < deadline, "nobody begins the chunk");
+        thread::yield_now();
+    }
+    executor.start(&encode_chunk(8, [Span::from(Task::default())].iter())).unwrap();
+    assert!(executor.is_supplied());
+    executor.stop();
+    assert!(!executor.is_supplied(), "it will not be begun");
+    executor.cancel(7, 0..3);
+}
+
+#[test]
 fn more_threads_start_what_waits_at_once() {
     let executor = start_sleeps(8, "300ms");
     let all = NonZeroU32::new(8).unwrap();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::flight::{Out, Worker};
+use super::flight::Worker;
 use super::{Order, POOLS, Root};
 use crate::message::Rank;
 use crate::task::{ErrorClass, TaskError};
@@ -58,8 +58,7 @@ impl Root {
     ) -> bool {
         let Some(task) = self.again.take_suspect(pool) else { return false };
         self.workers[rank.idx()].has_suspect = true;
-        let seconds = self.expected_seconds(&task);
-        orders.push(self.send(rank, pool, vec![Out::new(task.into(), seconds)]));
+        orders.push(self.send(rank, pool, vec![self.out(task.into())]));
         true
     }
 }

@@ -25,7 +25,7 @@ pub(super) struct InFlight {
 #[derive(Debug)]
 pub(super) struct Out {
     pub(super) span: Span,
-    /// The seconds that each was expected to take.
+    /// The seconds that each was expected to take; 0 where none like it had been measured.
     pub(super) seconds: f64,
     /// The number of the first one in its chunk.
     start: u32,
@@ -158,6 +158,10 @@ impl Flights {
     }
 }
 
+/// With so much to do, in seconds of each thread, a worker waits for nothing: several times the
+/// pause of a loop and the age of what it has told.
+const SUPPLY_SECONDS: f64 = 0.04;
+
 /// What a worker holds, per pool.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Worker {
@@ -172,6 +176,14 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn holds_nothing(&self) -> bool {
         self.tasks == [0, 0]
+    }
+
+    /// Whether it could do without an answer for some time, with so many threads a pool.
+    pub(super) fn is_supplied(&self, threads: [u32; 2]) -> bool {
+        threads.iter().enumerate().all(|(pool, &threads)| {
+            self.tasks[pool] >= 2 * threads
+                && self.seconds[pool] >= f64::from(threads) * SUPPLY_SECONDS
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::feed::Said;
 use super::flight::Out;
 use super::{Order, POOLS, Root};
-use crate::message::{self, Rank, Task};
+use crate::message::{self, Rank, Span, Task};
 use crate::schedule::{self, LARGEST_HOLD, LARGEST_HOLD_CHUNKS, View};
 use crate::task::End;
 
@@ -85,12 +85,15 @@ impl Root {
     /// What the schedule may know; `None` if nothing is ready for this worker.
     fn view(&self, rank: Rank, pool: usize) -> Option<View> {
         let next = self.ready[pool].peek(rank)?;
-        let rate = &self.rates[usize::from(next.table)];
-        let task_seconds = rate.factor().map(|factor| factor * f64::from(next.cost));
-        let to_come = self.feed.remaining(POOLS[pool]);
-        let remaining = to_come.map(|to_come| to_come + self.ready[pool].len() as u64);
-        let remaining_seconds = match (remaining, rate.mean_seconds()) {
-            (Some(tasks), Some(mean)) => Some(tasks as f64 * mean),
+        let task_seconds = self.measured_seconds(next);
+        let mean_seconds = self.rates[usize::from(next.table)].mean_seconds();
+        let (n_ready, to_come) = (self.ready[pool].len() as u64, self.feed.remaining(POOLS[pool]));
+        let remaining = to_come.map(|to_come| to_come + n_ready);
+        // The longest of the ready go first: about so long is each of them at most.
+        let remaining_seconds = match (to_come, task_seconds, mean_seconds) {
+            (Some(to_come), Some(next), Some(mean)) => {
+                Some(to_come as f64 * mean + n_ready as f64 * next.min(mean))
+            }
             _ => None,
         };
         Some(View {
@@ -135,9 +138,8 @@ impl Root {
                 continue;
             }
             n_tasks += span.n_tasks();
-            let out = Out::new(span, expected);
-            seconds += out.all_seconds();
-            outs.push(out);
+            seconds += f64::from(span.n_tasks()) * expected;
+            outs.push(self.out(span));
         }
         Ok(outs)
     }
@@ -155,9 +157,20 @@ impl Root {
         if expected > left { 0 } else { count((left * threads - held - seconds) / expected) }
     }
 
-    pub(super) fn expected_seconds(&self, task: &Task) -> f64 {
-        let factor = self.rates[usize::from(task.table)].factor().unwrap_or(1.0);
-        factor * f64::from(task.cost)
+    fn expected_seconds(&self, task: &Task) -> f64 {
+        self.measured_seconds(task).unwrap_or_else(|| task.cost.into())
+    }
+
+    /// Tasks that go out.
+    pub(super) fn out(&self, span: Span) -> Out {
+        let seconds = self.measured_seconds(&span.first).unwrap_or(0.0);
+        Out::new(span, seconds)
+    }
+
+    /// What a task should take by those like it.
+    fn measured_seconds(&self, task: &Task) -> Option<f64> {
+        let factor = self.rates[usize::from(task.table)].factor()?;
+        Some(factor * f64::from(task.cost))
     }
 
     pub(super) fn send(&mut self, rank: Rank, pool: usize, outs: Vec<Out>) -> Order {

@@ -210,6 +210,14 @@ impl Root {
         (self.n_done, to_come.map(|to_come| self.feed.n_pulled() + to_come))
     }
 
+    /// Whether every worker has work for some time, beside what it runs: nobody is kept waiting
+    /// where what it sends is heard a little later.
+    pub fn is_supplied(&self) -> bool {
+        let mut workers = self.workers.iter().zip(&self.config.threads);
+        !self.is_stopped
+            && workers.all(|(worker, &threads)| worker.is_dead || worker.is_supplied(threads))
+    }
+
     /// Tasks whose outcome has been heard.
     pub fn n_done(&self) -> u64 {
         self.n_done

@@ -1,11 +1,12 @@
 use std::num::NonZeroU32;
 
 use proptest::prelude::*;
+use rustc_hash::FxHashSet;
 
 use super::refill::{LOOK_AHEAD, ORDER_WINDOW};
 use super::*;
 use crate::message::{ChunkId, OutcomesBuilder, Span, Status, Times, decode_chunk};
-use crate::schedule::View;
+use crate::schedule::{self, View};
 use crate::task::{ErrorClass, Input, Item, Next, Source};
 
 /// The numbers below `n`, of these costs in turn.
@@ -129,7 +130,10 @@ fn of_many_ranks_the_one_that_has_ended_something_gets_more_at_once() {
     let (_, id, tasks) = given.iter().find(|given| given.0 == Rank(250)).unwrap();
     assert_eq!(hear(&mut root, Rank(250), &outcomes(*id, &[0], Status::Ok)), [tasks[0].1]);
     let (given, _) = hand_out(&mut root);
-    assert_eq!(given.iter().map(|given| given.0).collect::<Vec<_>>(), [Rank(250)]);
+    assert!(given.iter().any(|given| given.0 == Rank(250)), "{given:?}");
+    // Those have another look in turn: what they hold is known to be short only now.
+    let others: FxHashSet<Rank> = given.iter().map(|given| given.0).collect();
+    assert!(others.len() < 20, "{others:?}");
 }
 
 #[test]
@@ -343,8 +347,66 @@ fn chunks_follow_the_schedule() {
     let is_close = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} {b}");
     is_close(chunk("auto", view).seconds, 0.04);
     is_close(chunk("auto", View { remaining_seconds: Some(0.08), ..view }).seconds, 0.01);
+    // Never less than what a round trip takes.
+    is_close(chunk("auto", View { remaining_seconds: Some(0.001), ..view }).seconds, 0.006);
+    is_close(schedule::hold(&View { remaining_seconds: Some(0.001), ..view }).seconds, 0.006);
     // Before anything is measured: a task a thread.
     assert_eq!(chunk("auto", View { task_seconds: None, ..view }).tasks, 2);
+}
+
+/// Hands out, and hears of each chunk that it took a millisecond a task and unit of cost.
+fn turn(root: &mut Root, held: &mut Vec<Given>, cost: impl Fn(u64) -> u64) {
+    held.extend(hand_out(root).0);
+    let (rank, id, tasks) = held.remove(0);
+    let mut builder = OutcomesBuilder::new(id);
+    for (index, (_, number)) in (0..).zip(tasks) {
+        builder.begin();
+        let nanos = 1_000_000 * cost(number);
+        builder.end(index, Status::Ok, nanos, &crate::task::Done::default());
+    }
+    hear(root, rank, &builder.finish());
+    held.extend(hand_out(root).0);
+}
+
+#[test]
+fn workers_are_supplied_while_each_has_measured_work_beside_what_it_runs() {
+    let rows = [([[1, 0], [1, 0]], 1000, true), ([[1, 0], [1, 1]], 1000, false)];
+    for (threads, n, is_supplied) in rows {
+        let mut root = root("auto", &threads, vec![table(n, &[1.0], Pool::Cpu)]);
+        let mut held = hand_out(&mut root).0;
+        assert!(!root.is_supplied(), "nothing is measured");
+        for _ in 0..8 {
+            turn(&mut root, &mut held, |_| 1);
+        }
+        assert_eq!(root.is_supplied(), is_supplied, "{threads:?}");
+        while held.len() > 1 {
+            assert!(held.len() > 2 || !root.is_supplied(), "one has one chunk of 20 ms or less");
+            turn(&mut root, &mut held, |_| 1);
+        }
+        root.stop();
+        assert!(!root.is_supplied());
+    }
+    // Of tasks that take long none is held in advance.
+    let mut root = root("auto", &[[1, 0]], vec![table(1000, &[1.0], Pool::Cpu)]);
+    let mut held = Vec::new();
+    for _ in 0..8 {
+        turn(&mut root, &mut held, |_| 1000);
+    }
+    assert!(!root.is_supplied());
+}
+
+#[test]
+fn the_rest_is_no_longer_than_its_longest_task() {
+    // The long ones go first: what is left then is 10 ms for each of two threads.
+    let cost = |number: u64| if number < 10 { 100 } else { 1 };
+    let costs: Vec<f32> = (0..30u16).map(|number| cost(number.into()) as f32).collect();
+    let mut root = root("auto", &[[1, 0], [1, 0]], vec![table(30, &costs, Pool::Cpu)]);
+    let mut held = Vec::new();
+    while root.n_done() < 10 {
+        turn(&mut root, &mut held, cost);
+    }
+    let most = held.iter().map(|(_, _, tasks)| tasks.len()).max();
+    assert!(most <= Some(5), "half of its share is 5 ms: {held:?}");
 }
 
 #[test]

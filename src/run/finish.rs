@@ -54,7 +54,7 @@ impl<T: Transport> Leader<'_, T> {
         {
             match self.transport.poll()? {
                 Some((rank, message)) => self.hear(rank, &message)?,
-                None => drop(self.backoff.wait(&self.executor)),
+                None => drop(self.backoff.wait(&self.executor, false)),
             }
             self.bury("died at the end")?;
             if now() > deadline {

@@ -37,6 +37,10 @@ use crate::executor::Executor;
 struct Backoff {
     shortest: Duration,
     pause: Duration,
+    /// Something has happened since the last pause.
+    is_fresh: bool,
+    /// The last pause was short, whether it was to be or not.
+    was_cut_short: bool,
     /// Since something happened.
     waited: Duration,
     asleep: Duration,
@@ -47,6 +51,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(1);
 /// Who has waited for long pauses longer, by this part of it: that is all an answer is late.
 const PART_OF_WAIT: u32 = 512;
 const LONGEST_AFTER_LONG: Duration = Duration::from_millis(4);
+/// Where everybody has work for longer, each look takes time from it.
+const LONGEST_IF_SUPPLIED: Duration = Duration::from_millis(10);
 
 impl Backoff {
     fn new() -> Self {
@@ -61,32 +67,48 @@ impl Backoff {
 
     fn from(shortest: Duration) -> Self {
         let (waited, asleep) = (Duration::ZERO, Duration::ZERO);
-        Self { shortest, pause: shortest, waited, asleep }
+        Self { shortest, pause: shortest, is_fresh: true, was_cut_short: false, waited, asleep }
     }
 
     /// Something happened, or something is on its way: an MPI moves a message on only while it
     /// is asked about it.
     fn reset(&mut self) {
-        self.pause = self.shortest;
-        self.waited = Duration::ZERO;
+        self.is_fresh = true;
     }
 
-    /// Pauses until an outcome arrives, or for a while.
-    fn wait(&mut self, executor: &Executor) -> Option<Vec<u8>> {
+    /// Pauses until an outcome arrives, or for a while. `is_supplied`: everybody who could want
+    /// an answer has work for longer than that.
+    fn wait(&mut self, executor: &Executor, is_supplied: bool) -> Option<Vec<u8>> {
+        let pause = self.next(is_supplied);
         let began = now();
-        if self.pause < LONGEST_PAUSE {
+        if pause < LONGEST_PAUSE || self.was_cut_short {
             // Where a task computes on this core, it goes on for a time slice: being woken after
             // each short pause takes a fifth of what short tasks get done. Commands, which
             // come and go, are started on a core that looks idle: hence not before every pause.
             std::thread::yield_now();
         }
-        executor.rest(self.pause);
-        let took = now() - began;
+        executor.rest(pause);
+        self.slept(now() - began, is_supplied);
+        executor.outcomes().try_recv().ok()
+    }
+
+    fn next(&mut self, is_supplied: bool) -> Duration {
+        if std::mem::take(&mut self.is_fresh) && !is_supplied {
+            (self.pause, self.waited) = (self.shortest, Duration::ZERO);
+        }
+        self.pause
+    }
+
+    fn slept(&mut self, took: Duration, is_supplied: bool) {
+        self.was_cut_short = took < LONGEST_PAUSE;
         self.asleep += took;
         self.waited += took;
-        let longest = (self.waited / PART_OF_WAIT).clamp(LONGEST_PAUSE, LONGEST_AFTER_LONG);
+        let longest = if is_supplied {
+            LONGEST_IF_SUPPLIED
+        } else {
+            (self.waited / PART_OF_WAIT).clamp(LONGEST_PAUSE, LONGEST_AFTER_LONG)
+        };
         self.pause = (2 * self.pause).min(longest);
-        executor.outcomes().try_recv().ok()
     }
 }
 
@@ -131,6 +153,39 @@ fn to_json(value: &impl serde::Serialize) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn pauses(backoff: &mut Backoff, is_supplied: bool) -> Vec<u64> {
+        let mut pause = |_| {
+            let pause = backoff.next(is_supplied);
+            backoff.slept(pause, is_supplied);
+            pause.as_micros().try_into().unwrap()
+        };
+        (0..12).map(&mut pause).collect()
+    }
+
+    #[test]
+    fn pauses_are_short_again_once_something_happens() {
+        let mut backoff = Backoff::new();
+        let grown = [20, 40, 80, 160, 320, 640, 1000, 1000, 1000, 1000, 1000, 1000];
+        for _ in 0..2 {
+            assert_eq!(pauses(&mut backoff, false), grown);
+            backoff.reset();
+        }
+        backoff.slept(Duration::from_secs(60), false);
+        backoff.is_fresh = false;
+        assert_eq!(pauses(&mut backoff, false)[11], 4000);
+    }
+
+    #[test]
+    fn what_happens_while_all_have_work_leaves_pauses_long() {
+        let mut backoff = Backoff::new();
+        let grown = [20, 40, 80, 160, 320, 640, 1280, 2560, 5120, 10_000, 10_000, 10_000];
+        assert_eq!(pauses(&mut backoff, true), grown);
+        backoff.reset();
+        assert_eq!(pauses(&mut backoff, true)[0], 10_000);
+        backoff.reset();
+        assert_eq!(pauses(&mut backoff, false)[0], 20);
+    }
 
     #[test]
     fn an_allocation_s_end_is_a_walltime() {

@@ -281,7 +281,8 @@ impl<'a, T: Transport> Leader<'a, T> {
         if self.transport.is_sending()? {
             self.backoff.reset();
         }
-        if let Some(payload) = self.backoff.wait(&self.executor) {
+        let is_supplied = self.root.is_supplied();
+        if let Some(payload) = self.backoff.wait(&self.executor, is_supplied) {
             self.hear_outcomes(Rank::ROOT, &payload)?;
             self.flush()?;
         }

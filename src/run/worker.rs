@@ -102,7 +102,7 @@ impl<T: Transport> Worker<'_, T> {
         if self.transport.is_sending()? {
             self.backoff.reset();
         }
-        let outcome = self.backoff.wait(&self.executor);
+        let outcome = self.backoff.wait(&self.executor, self.executor.is_supplied());
         self.send_outcomes(outcome)?;
         Ok(())
     }

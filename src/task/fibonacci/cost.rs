@@ -6,11 +6,11 @@ use crate::task::items::Cost;
 /// Seconds for n = 10^0, 10^1, … with all digits or their summary, on one core of an ordinary
 /// machine; from n = 60,000 on they are computed in decimal.
 const WITH_DIGITS: &[f32] =
-    &[1e-7, 1e-7, 1.5e-7, 8e-7, 1.1e-5, 2.7e-4, 1.9e-3, 0.02, 0.25, 2.9, 33.0];
+    &[1e-7, 1e-7, 1.5e-7, 1.1e-6, 1.3e-5, 2e-4, 1.9e-3, 0.02, 0.25, 2.9, 33.0];
 
 /// The same without digits.
 const WITHOUT_DIGITS: &[f32] =
-    &[1e-7, 1e-7, 1e-7, 2.5e-7, 2.2e-6, 6.3e-5, 1.5e-3, 0.022, 0.35, 4.7, 60.0];
+    &[1e-7, 1e-7, 1e-7, 6e-7, 3.7e-6, 8e-5, 1.8e-3, 0.022, 0.35, 4.7, 60.0];
 
 /// Seconds for a remainder, whatever its n: 57 steps at most.
 const RESIDUE: f32 = 4e-7;

@@ -38,9 +38,11 @@ impl Startup {
     /// Starts to look. Without the watch, starting is as reliable as the MPI is.
     pub(super) fn watch() -> Self {
         let over = Arc::new(AtomicBool::new(false));
+        // Not by the thread: starting an MPI changes the environment, and whoever reads it at
+        // that moment crashes (getenv(3), "MT-Safe env").
+        let Some(siblings) = Siblings::find() else { return Self(over) };
         let is_over = Arc::clone(&over);
         let look = move || {
-            let Some(siblings) = Siblings::find() else { return };
             if siblings.are_lost(&is_over) && !is_over.load(Ordering::Relaxed) {
                 siblings.end();
             }
