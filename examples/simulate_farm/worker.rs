@@ -1,5 +1,5 @@
 //! A rank that computes: it holds chunks, its threads take tasks from the first that has some,
-//! and outcomes leave in batches of 5 ms, as the executor's do.
+//! and outcomes leave in batches of 10 ms, as the executor's do.
 
 use std::collections::VecDeque;
 
@@ -8,7 +8,7 @@ use rankpool::message::{ChunkId, OutcomesBuilder, Span, Status, ToRoot, ToWorker
 use rankpool::task::{Done, Input};
 
 /// A batch leaves when it is so old, in seconds.
-const OLDEST: f64 = 0.005;
+const OLDEST: f64 = 0.010;
 /// Bytes of a record.
 const RECORD: [u8; 250] = [b' '; 250];
 

@@ -7,29 +7,25 @@ robots.txt obeyed, links extracted, outcomes and the journal of URLs written; wg
 pages, Scrapy a line each. Times are whole runs, from the program's start to its end.
 """
 
-import atexit
 import json
-import os
 import re
 import resource
 import shutil
-import socket
 import subprocess
 import time
-import urllib.request
 from pathlib import Path
 
-import machine
+import link
 from measure import Group, Row
+from nginx import PORT, Nginx
 from processes import peak_memory
-from runner import DidNotRun, command, say, stop
+from runner import DidNotRun, command, say
 
 CONNECTIONS = 16
 RANKS = 2  # for the memory of all ranks
 WGET2, SCRAPY, WRK, IDEAL, LIMIT = "wget2", "Scrapy", "wrk", "the rate that the delay allows", "300 MB"
 DEBIAN = {"nginx": "nginx-light", "wget2": "wget2", "wrk": "wrk"}
 HOSTS, PAGES, DELAY = 200, 20, 0.5
-PORT = 18_480
 
 
 def groups(bench):
@@ -48,6 +44,7 @@ def groups(bench):
             ],
             [site.prepare],
         ),
+        link.group(bench, site),
         Group(
             "polite crawl",
             [polite.ours],
@@ -57,75 +54,23 @@ def groups(bench):
     ]
 
 
-class Nginx:
-    """One server for everything, ended with this program."""
-
-    process = None
-
-    def __init__(self, bench):
-        self.bench, self.folder = bench, bench.folder / "nginx"
-
-    def start(self, site, web):
-        if Nginx.process is not None:
-            return
-        for port in (PORT, PORT + 1):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    raise DidNotRun(f"something listens at port {port} already: end it")
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
-        temporary = "".join(
-            f"{kind}_temp_path {self.folder / kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        )
-        user = "user root;" if os.geteuid() == 0 else ""
-        conf = f"""{user} daemon off; worker_processes auto; pid {self.folder / "pid"}; error_log {self.folder / "error"};
-events {{ worker_connections 1024; }}
-http {{
-    access_log off; sendfile on; tcp_nopush on; keepalive_requests 100000000; server_tokens off; {temporary}
-    types {{ text/html html; text/css css; text/javascript js; image/svg+xml svg; text/plain txt md; }}
-    default_type application/octet-stream; charset utf-8;
-    server {{ listen 127.0.0.1:{PORT}; root {site}; location = /.status {{ stub_status; }} }}
-    server {{ listen {PORT + 1}; root {web}; }}
-}}
-"""
-        (self.folder / "conf").write_text(conf)
-        words = ["nginx", "-e", self.folder / "error", "-c", self.folder / "conf"]
-        nowhere = {name: subprocess.DEVNULL for name in ("stdin", "stdout", "stderr")}
-        Nginx.process = subprocess.Popen([str(word) for word in words], **nowhere, start_new_session=True)
-        atexit.register(stop, Nginx.process)
-        machine.SERVERS.append(Nginx.process.pid)
-        deadline = time.monotonic() + 10
-        while True:
-            try:
-                return self.requests()
-            except OSError:
-                if time.monotonic() > deadline or Nginx.process.poll() is not None:
-                    last = (self.folder / "error").read_text().splitlines()[-1:] if (self.folder / "error").exists() else []
-                    raise DidNotRun(f"nginx does not answer at port {PORT}: {' '.join(last)}") from None
-            time.sleep(0.05)
-
-    def requests(self):
-        """How many it has answered so far."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{PORT}/.status", timeout=10) as answer:
-            return int(re.search(r"requests\s+\d+ \d+ (\d+)", answer.read().decode()).group(1))
-
-
 class Site:
     """The documentation, crawled from its first page."""
 
     def __init__(self, bench):
         self.bench, self.nginx = bench, Nginx(bench)
         self.quick = bench.seconds < 1
-        self.start = f"http://127.0.0.1:{PORT}/{'book/' if self.quick else ''}index.html"
+        self.page = f"/{'book/' if self.quick else ''}index.html"
+        self.start = f"http://127.0.0.1:{PORT}{self.page}"
         self.scope = "path" if self.quick else "host"
         self.scrapy_seconds = 5 if self.quick else 20
-        self.pages = None
+        self.pages = self.folder = None
 
     def prepare(self):
         self.bench.find_programs(DEBIAN)
         self.name_versions()
         sysroot = Path(command(["rustc", "--print", "sysroot"], self.bench.env).strip())
-        site = sysroot / "share" / "doc" / "rust" / "html"
+        self.folder = site = sysroot / "share" / "doc" / "rust" / "html"
         if not (site / "book" / "index.html").exists():
             raise DidNotRun(f"{site} is not there (`rustup component add rust-docs`)")
         web = self.bench.folder / "web"
@@ -156,10 +101,10 @@ class Site:
             raise DidNotRun(f"{Path(str(words[0])).name} asked for {requests} pages only: {out[-200:]}")
         return requests, took, used
 
-    def crawl_words(self):
+    def crawl_words(self, start=None):
         run = ["--output", "crawl.jsonl", "--overwrite", "--quiet", "--stats", "crawl.json"]
         flags = ["--scope", self.scope, "--delay", "0s", "--per-host", CONNECTIONS, "--allow-private", "--anonymous"]
-        return [self.bench.binary, "crawl", self.start, *flags, "--io-threads", CONNECTIONS, *run]
+        return [self.bench.binary, "crawl", start or self.start, *flags, "--io-threads", CONNECTIONS, *run]
 
     def ours(self):
         requests, took, used = self.counted(self.crawl_words())
@@ -206,12 +151,15 @@ class Site:
             f"init = function() for line in io.lines('{urls}') do paths[#paths + 1] = wrk.format('GET', line) end end\n"
             "request = function() at = at % #paths + 1; return paths[at] end\n"
         )
-        seconds = max(2, round(2 * self.bench.seconds))
-        words = ["wrk", "-t", 2, "-c", CONNECTIONS, "-d", f"{seconds}s", "-s", script, f"http://127.0.0.1:{PORT}/"]
-        out = command(words, self.bench.env)
+        out = command(self.wrk_words(f"127.0.0.1:{PORT}"), self.bench.env)
         if "Non-2xx" in out:
             raise DidNotRun(f"nginx refuses what wrk asks for: {out[-200:]}")
         return {WRK: float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1))}
+
+    def wrk_words(self, server):
+        seconds = max(2, round(2 * self.bench.seconds))
+        script = self.bench.folder / "wrk.lua"
+        return ["wrk", "-t", 2, "-c", CONNECTIONS, "-d", f"{seconds}s", "-s", script, f"http://{server}/"]
 
     def memory(self):
         """The most that all ranks had, each at its own peak."""
