@@ -299,6 +299,10 @@ impl Hear for Reader<'_> {
         None
     }
 
+    fn wants_end(&self, tag: Tag) -> bool {
+        tag == Tag::Title || tag == Tag::A && self.wanted.text
+    }
+
     fn end(&mut self, tag: Tag) -> Option<End> {
         match tag {
             Tag::A => self.end_text(),

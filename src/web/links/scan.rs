@@ -77,6 +77,10 @@ impl Hear for Finder {
         self.link(tag, attributes.get(Attribute::Href)?)
     }
 
+    fn wants_end(&self, tag: Tag) -> bool {
+        tag == Tag::Title
+    }
+
     fn end(&mut self, tag: Tag) -> Option<Found> {
         if tag == Tag::Title { self.end_title() } else { None }
     }

@@ -22,8 +22,9 @@ pub(super) type Tokens<'a, H> = Tokenizer<Skim<'a>, Tags<H>>;
 /// Reads `html` for `hear`; attributes longer than `max_attribute` bytes are left out.
 pub(super) fn tokens<H: Hear>(html: &str, hear: H, max_attribute: usize) -> Tokens<'_, H> {
     let passing = Rc::new(Passing { allowed: Cell::new(true), done: Cell::new(false) });
-    let tags = Tags::new(hear, max_attribute, Rc::clone(&passing));
-    Tokenizer::new_with_emitter(Skim { html: html.as_bytes(), at: 0, passing }, tags)
+    let skim = Skim { html: html.as_bytes(), at: 0, heard: Heard::by(&hear), passing };
+    let tags = Tags::new(hear, max_attribute, Rc::clone(&skim.passing));
+    Tokenizer::new_with_emitter(skim, tags)
 }
 
 /// What the two sides of the tokenizer tell each other.
@@ -35,11 +36,38 @@ pub(super) struct Passing {
     pub(super) done: Cell<bool>,
 }
 
+/// The tags that are to be heard, a bit each.
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    starts: u32,
+    ends: u32,
+}
+
+impl Heard {
+    /// What `hear` wants, and what changes how the text behind it is read.
+    fn by(hear: &impl Hear) -> Self {
+        let bits = |is_heard: &dyn Fn(Tag) -> bool| {
+            let bit = |&tag: &Tag| u32::from(is_heard(tag)) << tag as u32;
+            Tag::ALL.iter().map(bit).sum()
+        };
+        let starts = bits(&|tag| hear.wants(tag) || tag.state_after().is_some());
+        Self { starts, ends: bits(&|tag| hear.wants_end(tag)) }
+    }
+
+    /// Whether a tag of this name is one of them.
+    #[inline]
+    fn has(self, name: &[u8], is_end: bool) -> bool {
+        let bits = if is_end { self.ends } else { self.starts };
+        Tag::of(name).is_some_and(|tag| bits & 1 << tag as u32 != 0)
+    }
+}
+
 /// The tokenizer's input.
 #[derive(Debug)]
 pub(super) struct Skim<'a> {
     html: &'a [u8],
     at: usize,
+    heard: Heard,
     passing: Rc<Passing>,
 }
 
@@ -47,7 +75,7 @@ impl Skim<'_> {
     /// Passes over the tags that stand here, if there are some.
     #[inline]
     fn pass(&mut self) {
-        while let Some(length) = dull_tag(&self.html[self.at..]) {
+        while let Some(length) = dull_tag(&self.html[self.at..], self.heard) {
             self.at += length;
             self.passing.done.set(true);
         }
@@ -89,17 +117,17 @@ impl Reader for Skim<'_> {
 }
 
 /// The length of the tag that stands here, if it is one that nobody asks about.
-fn dull_tag(html: &[u8]) -> Option<usize> {
-    let name = match html {
-        [b'<', b'/', b'a'..=b'z', ..] => 2,
-        [b'<', b'a'..=b'z', ..] => 1,
+fn dull_tag(html: &[u8], heard: Heard) -> Option<usize> {
+    let (is_end, name) = match html {
+        [b'<', b'/', b'a'..=b'z', ..] => (true, 2),
+        [b'<', b'a'..=b'z', ..] => (false, 1),
         _ => return None,
     };
     let is_of_name = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
     let end = name + html[name..].iter().position(|byte| !is_of_name(byte))?;
     let is_whole = is_space(html[end]) || matches!(html[end], b'/' | b'>');
     let is_dull = is_whole
-        && Tag::of(&html[name..end]).is_none()
+        && !heard.has(&html[name..end], is_end)
         && !matches!(&html[name..end], b"svg" | b"math");
     if is_dull { tag_end(html, end) } else { None }
 }

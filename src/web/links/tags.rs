@@ -22,7 +22,10 @@ pub(super) trait Hear {
     /// A start tag that is wanted, with its attributes.
     fn start(&mut self, tag: Tag, attributes: &Attributes) -> Option<Self::Found>;
 
-    /// An end tag that is in [`Tag`].
+    /// Whether these end tags are wanted; others may be left out.
+    fn wants_end(&self, tag: Tag) -> bool;
+
+    /// An end tag, wanted or not.
     fn end(&mut self, tag: Tag) -> Option<Self::Found>;
 
     /// A piece of text; `inside`: of the element whose text is no HTML.
@@ -43,6 +46,8 @@ macro_rules! names {
         pub(super) enum $name { $($variant),* }
 
         impl $name {
+            pub(super) const ALL: &[Self] = &[$(Self::$variant),*];
+
             #[inline]
             pub(super) fn of(name: &[u8]) -> Option<Self> {
                 match name {
@@ -74,12 +79,12 @@ names! {
     }
 }
 
-const N_ATTRIBUTES: usize = Attribute::XlinkHref as usize + 1;
+const N_ATTRIBUTES: usize = Attribute::ALL.len();
 
 impl Tag {
     /// How the tokenizer must read what follows the start tag (HTML standard, 13.2.6.4, with
     /// scripting off).
-    fn state_after(self) -> Option<State> {
+    pub(super) fn state_after(self) -> Option<State> {
         match self {
             Self::Title | Self::Textarea => Some(State::RcData),
             Self::Style | Self::Xmp | Self::Iframe | Self::Noembed | Self::Noframes => {

@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{Config, TestRunner};
 use rankpool::web::address::{self, Normalizer, Rules};
-use rankpool::web::links::{self, Found, Wanted};
+use rankpool::web::links::{self, Found, Wanted, scan};
 use rankpool::web::scope::{self, Reach, Scope};
 use rankpool::web::trap::{self, Limits};
 use url::Url;
@@ -340,6 +340,9 @@ const OF_TAGS: &[&str] = &[
     "<a href='1",
     "<a 1=\"<a href=2>\" href=3>",
     "</a>",
+    "<img src=5>",
+    "<video poster='6'>",
+    "</video>",
     "<title>",
     "</title>",
     "<textarea>",
@@ -409,7 +412,7 @@ fn check_page(page: &links::Page, wanted: &Wanted) {
 /// Who stops early finds the same links as who reads it all, where no base stands in between.
 fn check_same_links(html: &str) {
     let page = links::page(html, &page_url(), &Wanted::default());
-    let lazy: Vec<Found> = links::scan(html, &page_url()).collect();
+    let lazy: Vec<Found> = scan(html, &page_url()).collect();
     let title = lazy.iter().find_map(|found| match found {
         Found::Title(title) => Some(title.clone()),
         Found::Link(_) => None,
@@ -436,13 +439,20 @@ fn another_parser_finds_the_same_links() {
 #[test]
 fn a_page_in_capital_letters_is_the_same_page() {
     let pages = vec(select(OF_TAGS), 0..60).prop_map(|pieces| pieces.concat());
-    let wanted = Wanted { text: true, simhash: true, ..Wanted::default() };
+    let all = Wanted { text: true, simhash: true, resources: true, ..Wanted::default() };
+    let few = Wanted { simhash: true, ..Wanted::default() };
+    let url = Url::parse("http://h.test/").unwrap();
     holds("tags", &pages, |html| {
-        let read = |html: &str| {
-            let page = links::page(html, &Url::parse("http://h.test/").unwrap(), &wanted);
-            format!("{page:?}").to_ascii_lowercase()
-        };
-        assert_eq!(read(&html), read(&html.to_ascii_uppercase()), "{html:?}");
+        let capitals = html.to_ascii_uppercase();
+        for wanted in [&all, &few] {
+            let read = |html: &str| {
+                let page = links::page(html, &url, wanted);
+                format!("{page:?}").to_ascii_lowercase()
+            };
+            assert_eq!(read(&html), read(&capitals), "{html:?}");
+        }
+        let found = |html: &str| format!("{:?}", scan(html, &url).collect::<Vec<_>>());
+        assert_eq!(found(&html).to_ascii_lowercase(), found(&capitals).to_ascii_lowercase());
     });
 }
 
