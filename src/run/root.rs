@@ -278,10 +278,11 @@ impl<'a, T: Transport> Leader<'a, T> {
             self.backoff.reset();
             return Ok(());
         }
-        if self.transport.is_sending()? {
+        let is_moving = self.transport.is_sending()? || self.transport.is_arriving();
+        if is_moving {
             self.backoff.reset();
         }
-        let is_supplied = self.root.is_supplied();
+        let is_supplied = !is_moving && self.root.is_supplied();
         if let Some(payload) = self.backoff.wait(&self.executor, is_supplied) {
             self.hear_outcomes(Rank::ROOT, &payload)?;
             self.flush()?;

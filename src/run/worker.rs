@@ -99,10 +99,12 @@ impl<T: Transport> Worker<'_, T> {
             self.backoff.reset();
             return Ok(());
         }
-        if self.transport.is_sending()? {
+        let is_moving = self.transport.is_sending()? || self.transport.is_arriving();
+        if is_moving {
             self.backoff.reset();
         }
-        let outcome = self.backoff.wait(&self.executor, self.executor.is_supplied());
+        let is_supplied = !is_moving && self.executor.is_supplied();
+        let outcome = self.backoff.wait(&self.executor, is_supplied);
         self.send_outcomes(outcome)?;
         Ok(())
     }

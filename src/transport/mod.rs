@@ -35,6 +35,11 @@ pub trait Transport {
     /// Whether messages of this rank are still on their way out.
     fn is_sending(&mut self) -> Result<bool>;
 
+    /// Whether a part of a message has arrived, and more of it is on its way.
+    fn is_arriving(&self) -> bool {
+        false
+    }
+
     /// Gives every rank rank 0's bytes (`MPI_Bcast`).
     fn broadcast(&mut self, bytes: Vec<u8>) -> Result<Vec<u8>>;
 

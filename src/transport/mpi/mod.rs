@@ -283,6 +283,10 @@ impl Transport for Mpi {
         Ok(!self.sending.is_empty())
     }
 
+    fn is_arriving(&self) -> bool {
+        self.receiver.is_arriving() || !self.partial.is_empty()
+    }
+
     fn broadcast(&mut self, mut bytes: Vec<u8>) -> Result<Vec<u8>> {
         let root = self.world.process_at_rank(0);
         let mut length = bytes.len() as u64;

@@ -45,6 +45,11 @@ impl Receiver {
         }
     }
 
+    /// Whether pieces have been matched that are not here yet.
+    pub(super) fn is_arriving(&self) -> bool {
+        !self.0.is_empty()
+    }
+
     /// Lets go of what a dead rank had begun to send.
     pub(super) fn forget(&mut self, rank: Rank) {
         let (gone, left) = std::mem::take(&mut self.0)
