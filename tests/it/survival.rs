@@ -187,14 +187,15 @@ fn signals_reach_rank_0_through_mpirun() {
 
 #[test]
 fn too_many_failures_stop_a_run() {
-    let job = "[[task]]\nkind = \"probe\"\nn = \"1..=2000\"\naction = \"fail\"\nevery = 10\n";
+    // Several times as many as a rank holds in advance: those would still end.
+    let job = "[[task]]\nkind = \"probe\"\nn = \"1..=20000\"\naction = \"fail\"\nevery = 10\n";
     let (ran, _) = rankpool().job(job).run();
     ran.code(1);
     for most in ["5", "8%"] {
         let (ran, dir) =
             rankpool().job(job).args(["--max-failures", most, "--schedule", "dynamic"]).run();
         ran.code(3).says(&format!("tasks failed, more than {most}"));
-        assert!(dir.records("job.results.jsonl").len() < 2000);
+        assert!(dir.records("job.results.jsonl").len() < 20_000);
     }
     let (ran, _) = rankpool().job(job).args(["--max-failures", "11%"]).run();
     ran.code(1);
