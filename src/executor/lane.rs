@@ -4,12 +4,18 @@
 //! A runner takes what waits until nothing is left. After a change of their number the runners
 //! leave between two tasks, and as many as there may be start in a new pool.
 //!
+//! A task that shares its work with other threads of its pool waits for them, and while it waits
+//! rayon has its thread do what else there is: another runner, which would then have no thread of
+//! its own, and keep that task from ending. So a runner inside of a task does steps only, which
+//! are short, and leaves; one is started in its place when the task ends, or something comes.
+//!
 //! **Invariant:** no more runners than threads, but for those that end the task they had when
-//! there were more; what waits has a runner, if there may be one.
+//! there were more; what waits has a runner, if there may be one, or a task that ends.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use anyhow::Result;
@@ -34,9 +40,16 @@ pub(super) enum Job {
     Step(Step),
 }
 
+thread_local! {
+    /// Whether this thread is a runner.
+    static RUNS: Cell<bool> = const { Cell::new(false) };
+}
+
 /// A pool with its queue.
 pub(super) struct Lane {
     pool: Pool,
+    /// A runner has left because its thread was one already.
+    is_owed: AtomicBool,
     /// Moves on with each change of the number of threads.
     generation: AtomicU32,
     state: Mutex<State>,
@@ -95,7 +108,8 @@ impl Lane {
             rest: VecDeque::new(),
             chunks: VecDeque::new(),
         };
-        Ok(Self { pool, generation: AtomicU32::new(0), state: Mutex::new(state) })
+        let (is_owed, generation) = (AtomicBool::new(false), AtomicU32::new(0));
+        Ok(Self { pool, is_owed, generation, state: Mutex::new(state) })
     }
 
     /// How many runners there may be.
@@ -178,6 +192,42 @@ impl Lane {
     }
 
     fn run(&self, runner: Runner, shared: &Arc<Shared>) {
+        if RUNS.replace(true) {
+            return self.run_inside(runner, shared);
+        }
+        self.run_all(runner, shared);
+        RUNS.set(false);
+    }
+
+    /// Does what is short, in a thread whose own task waits.
+    fn run_inside(&self, runner: Runner, shared: &Arc<Shared>) {
+        loop {
+            let mut state = self.state();
+            let Some(step) = state.steps.pop_front() else {
+                self.leave(runner, &mut state, shared);
+                self.is_owed.store(true, Ordering::Relaxed);
+                // The one that it is inside of counts still.
+                shared.n_runners.fetch_sub(1, Ordering::Release);
+                return;
+            };
+            drop(state);
+            runner.seat.clock.around(step);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_owed(&self) -> bool {
+        self.is_owed.load(Ordering::Relaxed)
+    }
+
+    /// Between two tasks: starts the runner that had no thread of its own.
+    pub(super) fn settle(&self, shared: &Arc<Shared>) {
+        if self.is_owed.load(Ordering::Relaxed) && self.is_owed.swap(false, Ordering::Relaxed) {
+            self.fill(&mut self.state(), shared);
+        }
+    }
+
+    fn run_all(&self, runner: Runner, shared: &Arc<Shared>) {
         loop {
             while let Some(job) = self.next(&runner, shared) {
                 super::run(job, self, &runner, shared);
@@ -215,11 +265,15 @@ impl Lane {
     }
 
     fn end(&self, runner: Runner, state: &mut State, shared: &Arc<Shared>) {
+        self.leave(runner, state, shared);
+        self.fill(state, shared);
+        shared.n_runners.fetch_sub(1, Ordering::Release);
+    }
+
+    fn leave(&self, runner: Runner, state: &mut State, shared: &Shared) {
         state.running -= 1;
         state.seats.push(runner.seat);
         self.count(state, shared);
-        self.fill(state, shared);
-        shared.n_runners.fetch_sub(1, Ordering::Release);
     }
 
     /// Notes how many threads this rank has to compute with.

@@ -230,3 +230,68 @@ fn a_step_is_done_by_who_asks_while_a_core_is_free() {
     let sum = ledger.compute + ledger.overhead + ledger.waiting + ledger.idle;
     assert!(ledger.compute > 0.0 && (sum - ledger.thread_seconds).abs() < 1e-9, "{ledger:?}");
 }
+
+/// Task 0 has another thread do a part of it, and waits for that; task 1 tells whether 0 has ended.
+struct Shares {
+    begun: Sender<()>,
+    is_begun: Receiver<()>,
+    to_end: Receiver<()>,
+    has_ended: Arc<AtomicBool>,
+    came_after: Sender<bool>,
+}
+
+impl task::Work for Shares {
+    fn write_input(&self, _: &Input, record: &mut Vec<u8>) {
+        record.extend_from_slice(b"0");
+    }
+
+    fn run(
+        &self,
+        input: &Input,
+        _: &task::Context<'_>,
+        record: &mut Vec<u8>,
+    ) -> Result<task::Done, TaskError> {
+        record.extend_from_slice(b"0");
+        if *input == Input::Number(1) {
+            self.came_after.send(self.has_ended.load(Ordering::SeqCst)).unwrap();
+            return Ok(task::Done::default());
+        }
+        let part = || {
+            self.begun.send(()).unwrap();
+            self.begun.send(()).unwrap();
+            self.to_end.recv().unwrap();
+        };
+        rayon::join(|| self.is_begun.recv().unwrap(), part);
+        self.has_ended.store(true, Ordering::SeqCst);
+        Ok(task::Done::default())
+    }
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "a deadline")]
+fn a_task_that_waits_for_another_thread_has_no_other_task_inside() {
+    // One message for the other half, one for the test, whoever takes which.
+    let (begun, is_begun) = unbounded();
+    let has_begun = is_begun.clone();
+    let (end, to_end) = unbounded();
+    let (came_after, tells) = unbounded();
+    let has_ended = Arc::new(AtomicBool::new(false));
+    let work = Shares { begun, is_begun, to_end, has_ended, came_after };
+    let executor =
+        executor(Table { kind: "shares", work: Box::new(work), pool: Pool::Cpu, limit: None });
+    let start = |id, number| {
+        let task = Task { input: Input::Number(number), ..Task::default() };
+        executor.start(&encode_chunk(id, [Span::from(task)].iter())).unwrap();
+    };
+    start(7, 0);
+    let deadline = Instant::now() + Duration::from_secs(100);
+    has_begun.recv_timeout(Duration::from_secs(100)).unwrap();
+    start(8, 1);
+    while !executor.shared.cpu.is_owed() && tells.is_empty() {
+        assert!(Instant::now() < deadline, "nobody looks at the second chunk");
+        thread::yield_now();
+    }
+    end.send(()).unwrap();
+    assert!(tells.recv_timeout(Duration::from_secs(100)).unwrap(), "it ran inside of the other");
+    threads_of(&executor, 2);
+}
