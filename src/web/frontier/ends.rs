@@ -14,6 +14,9 @@ use crate::task::ErrorClass;
 /// Hosts looked at in one go for rules to forget.
 const LOOKED_AT: usize = 64;
 
+/// A host whose address or robots.txt more ranks die of is put aside.
+const MOST_DEATHS: u32 = 8;
+
 impl Frontier {
     /// A page has its fate.
     pub(super) fn decide(&mut self, fetch: &Fetch, fate: &str, digest: Option<u128>) -> Result<()> {
@@ -136,12 +139,14 @@ impl Frontier {
         now: Nanos,
     ) {
         let live = self.hosts[id].live();
-        live.n_tries += 1;
-        let n_tries = live.n_tries;
         let is_of = |of| matches!(&closed, Closed::Failed(failure) if failure.class == of);
         let (has_crashed, is_cancelled) =
             (is_of(ErrorClass::Crashed), is_of(ErrorClass::Cancelled));
-        if n_tries > self.settings.retries || is_cancelled {
+        // That a rank dies says little of the host that it asks.
+        live.n_deaths += u32::from(has_crashed);
+        live.n_tries += u32::from(!has_crashed);
+        let n_tries = live.n_tries;
+        if n_tries > self.settings.retries || live.n_deaths > MOST_DEATHS || is_cancelled {
             self.close(id, closed);
         } else if has_crashed {
             let host = &mut self.hosts[id];
