@@ -218,9 +218,11 @@ fn the_death_of_a_rank_is_held_against_no_page_and_no_host() {
     let mut crawl = Crawl::new(Settings { retries: 1, ..settings.clone() });
     crawl.find(&["http://h/a"]);
     crawl.resolve(&[1]);
-    crawl.robots(RobotsEnd::Failed(failure(ErrorClass::Crashed)));
+    for _ in 0..3 {
+        crawl.robots(RobotsEnd::Failed(failure(ErrorClass::Crashed)));
+    }
     crawl.robots(RobotsEnd::Failed(failure(ErrorClass::Connect)));
-    assert_eq!(crawl.now, SECOND, "the delay between two fetches, and no other pause");
+    assert_eq!(crawl.now, 3 * SECOND, "the delay between two fetches, and no other pause");
 
     let mut crawl = Crawl::new(Settings { robots: false, ..settings });
     crawl.find(&["http://h/a"]);
