@@ -7,15 +7,15 @@
 //! A task that shares its work with other threads of its pool waits for them, and while it waits
 //! rayon has its thread do what else there is: another runner, which would then have no thread of
 //! its own, and keep that task from ending. So a runner inside of a task does steps only, which
-//! are short, and leaves; one is started in its place when the task ends, or something comes.
+//! are short, and leaves its place to whichever thread is free.
 //!
 //! **Invariant:** no more runners than threads, but for those that end the task they had when
-//! there were more; what waits has a runner, if there may be one, or a task that ends.
+//! there were more; what waits has a runner, or a thread that will be one, if there may be one.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use anyhow::Result;
@@ -48,8 +48,6 @@ thread_local! {
 /// A pool with its queue.
 pub(super) struct Lane {
     pool: Pool,
-    /// A runner has left because its thread was one already.
-    is_owed: AtomicBool,
     /// Moves on with each change of the number of threads.
     generation: AtomicU32,
     state: Mutex<State>,
@@ -108,8 +106,7 @@ impl Lane {
             rest: VecDeque::new(),
             chunks: VecDeque::new(),
         };
-        let (is_owed, generation) = (AtomicBool::new(false), AtomicU32::new(0));
-        Ok(Self { pool, is_owed, generation, state: Mutex::new(state) })
+        Ok(Self { pool, generation: AtomicU32::new(0), state: Mutex::new(state) })
     }
 
     /// How many runners there may be.
@@ -205,7 +202,9 @@ impl Lane {
             let mut state = self.state();
             let Some(step) = state.steps.pop_front() else {
                 self.leave(runner, &mut state, shared);
-                self.is_owed.store(true, Ordering::Relaxed);
+                let (lane, shared_too) = (self.pool, Arc::clone(shared));
+                let Some(pool) = &state.pool else { unreachable!("this is a thread of one") };
+                pool.offer(move || shared_too.lane(lane).run_if_free(&shared_too));
                 // The one that it is inside of counts still.
                 shared.n_runners.fetch_sub(1, Ordering::Release);
                 return;
@@ -215,15 +214,16 @@ impl Lane {
         }
     }
 
-    #[cfg(test)]
-    pub(super) fn is_owed(&self) -> bool {
-        self.is_owed.load(Ordering::Relaxed)
-    }
-
-    /// Between two tasks: starts the runner that had no thread of its own.
-    pub(super) fn settle(&self, shared: &Arc<Shared>) {
-        if self.is_owed.load(Ordering::Relaxed) && self.is_owed.swap(false, Ordering::Relaxed) {
-            self.fill(&mut self.state(), shared);
+    /// Runs what waits, unless this thread is a runner already, or there are enough of them.
+    fn run_if_free(&self, shared: &Arc<Shared>) {
+        if RUNS.get() {
+            return;
+        }
+        let mut state = self.state();
+        if state.running < state.threads && state.n_wanted(1, shared) > 0 {
+            let runner = self.begin(&mut state, shared);
+            drop(state);
+            self.run(runner, shared);
         }
     }
 

@@ -371,7 +371,6 @@ fn run_tasks<'a>(
         let more = walk.is_followed() && idx + 1 < end;
         batch.run(&Claimed { index: index(idx), task, table, cancel, more });
         leave(room, shared);
-        lane.settle(shared);
     }
 }
 

@@ -231,13 +231,14 @@ fn a_step_is_done_by_who_asks_while_a_core_is_free() {
     assert!(ledger.compute > 0.0 && (sum - ledger.thread_seconds).abs() < 1e-9, "{ledger:?}");
 }
 
-/// Task 0 has another thread do a part of it, and waits for that; task 1 tells whether 0 has ended.
+/// Task 0 has another thread do a part of it, and waits for that; task 1 tells whether it runs in
+/// the thread of task 0 meanwhile.
 struct Shares {
     begun: Sender<()>,
     is_begun: Receiver<()>,
     to_end: Receiver<()>,
-    has_ended: Arc<AtomicBool>,
-    came_after: Sender<bool>,
+    waits: Mutex<Option<thread::ThreadId>>,
+    inside: Sender<bool>,
 }
 
 impl task::Work for Shares {
@@ -252,17 +253,19 @@ impl task::Work for Shares {
         record: &mut Vec<u8>,
     ) -> Result<task::Done, TaskError> {
         record.extend_from_slice(b"0");
+        let own = Some(thread::current().id());
         if *input == Input::Number(1) {
-            self.came_after.send(self.has_ended.load(Ordering::SeqCst)).unwrap();
+            self.inside.send(*self.waits.lock().unwrap() == own).unwrap();
             return Ok(task::Done::default());
         }
+        *self.waits.lock().unwrap() = own;
         let part = || {
             self.begun.send(()).unwrap();
             self.begun.send(()).unwrap();
             self.to_end.recv().unwrap();
         };
         rayon::join(|| self.is_begun.recv().unwrap(), part);
-        self.has_ended.store(true, Ordering::SeqCst);
+        *self.waits.lock().unwrap() = None;
         Ok(task::Done::default())
     }
 }
@@ -270,28 +273,35 @@ impl task::Work for Shares {
 #[test]
 #[allow(clippy::disallowed_methods, reason = "a deadline")]
 fn a_task_that_waits_for_another_thread_has_no_other_task_inside() {
-    // One message for the other half, one for the test, whoever takes which.
-    let (begun, is_begun) = unbounded();
-    let has_begun = is_begun.clone();
-    let (end, to_end) = unbounded();
-    let (came_after, tells) = unbounded();
-    let has_ended = Arc::new(AtomicBool::new(false));
-    let work = Shares { begun, is_begun, to_end, has_ended, came_after };
-    let executor =
-        executor(Table { kind: "shares", work: Box::new(work), pool: Pool::Cpu, limit: None });
-    let start = |id, number| {
-        let task = Task { input: Input::Number(number), ..Task::default() };
-        executor.start(&encode_chunk(id, [Span::from(task)].iter())).unwrap();
-    };
-    start(7, 0);
-    let deadline = Instant::now() + Duration::from_secs(100);
-    has_begun.recv_timeout(Duration::from_secs(100)).unwrap();
-    start(8, 1);
-    while !executor.shared.cpu.is_owed() && tells.is_empty() {
-        assert!(Instant::now() < deadline, "nobody looks at the second chunk");
-        thread::yield_now();
+    const LIMIT: Duration = Duration::from_secs(100);
+    for threads in [2, 3] {
+        // One message for the other half, one for the test, whoever takes which.
+        let (begun, is_begun) = unbounded();
+        let has_begun = is_begun.clone();
+        let (end, to_end) = unbounded();
+        let (inside, is_inside) = unbounded();
+        let work = Shares { begun, is_begun, to_end, waits: Mutex::default(), inside };
+        let executor =
+            executor(Table { kind: "shares", work: Box::new(work), pool: Pool::Cpu, limit: None });
+        executor.resize(Pool::Cpu, NonZeroU32::new(threads).unwrap()).unwrap();
+        let start = |id, number| {
+            let task = Task { input: Input::Number(number), ..Task::default() };
+            executor.start(&encode_chunk(id, [Span::from(task)].iter())).unwrap();
+        };
+        start(7, 0);
+        has_begun.recv_timeout(LIMIT).unwrap();
+        start(8, 1);
+        if threads == 2 {
+            // Only the thread that waits can look at it; what it finds is not for it.
+            let deadline = Instant::now() + LIMIT;
+            while n_running(&executor) > 1 && is_inside.is_empty() {
+                assert!(Instant::now() < deadline, "nobody looks at the second chunk");
+                thread::yield_now();
+            }
+            end.send(()).unwrap();
+        }
+        assert!(!is_inside.recv_timeout(LIMIT).unwrap(), "with {threads} threads");
+        let _ = end.send(());
+        threads_of(&executor, 2);
     }
-    end.send(()).unwrap();
-    assert!(tells.recv_timeout(Duration::from_secs(100)).unwrap(), "it ran inside of the other");
-    threads_of(&executor, 2);
 }

@@ -45,6 +45,14 @@ impl Threads {
             Self::Io(jobs) => jobs.send(Box::new(job)).expect("its threads wait for jobs"),
         }
     }
+
+    /// Has each of them do a job once it is free, or waits for another thread inside of a job.
+    pub(super) fn offer(&self, job: impl Fn() + Send + Sync + 'static) {
+        match self {
+            Self::Cpu(pool) => pool.spawn_broadcast(move |_| job()),
+            Self::Io(_) => unreachable!("these wait for no other thread inside of a job"),
+        }
+    }
 }
 
 fn computing(n: u32) -> Result<ThreadPool> {
