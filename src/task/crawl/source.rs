@@ -100,6 +100,7 @@ impl CrawlSource {
             (End::Ok, Some(Report::NoRobots { reason, again })) => {
                 RobotsEnd::Unavailable { reason, again }
             }
+            (End::Failed(ErrorClass::Crashed), _) if ended.again.is_some() => RobotsEnd::Died,
             (End::Failed(class), _) => RobotsEnd::Failed(failure(class, ended)),
             (End::LeftOut, _) => RobotsEnd::LeftOut,
             (End::Ok, _) => bail!("a rank sent something else than a robots.txt"),
@@ -110,6 +111,7 @@ impl CrawlSource {
     fn hear_addresses(&mut self, host: HostId, ended: &Ended<'_>, now: Duration) -> Result<()> {
         let end = match (ended.end, report(ended)?) {
             (End::Ok, Some(Report::Addresses(addresses))) => Resolved::Addresses(addresses),
+            (End::Failed(ErrorClass::Crashed), _) if ended.again.is_some() => Resolved::Died,
             (End::Failed(class), _) => Resolved::Failed(failure(class, ended)),
             (End::LeftOut, _) => Resolved::LeftOut,
             (End::Ok, _) => bail!("a rank sent something else than addresses"),
@@ -174,17 +176,17 @@ impl Source for CrawlSource {
                 return Ok(Next::Failed(item, TaskError::new(class, message)));
             }
             frontier::Step::Fetch(fetch) => order_of(&fetch),
-            frontier::Step::Robots { host, url, addresses } => Order {
+            frontier::Step::Robots { host, url, addresses, deaths } => Order {
                 step: Step::Robots,
                 url: url.into(),
                 addresses,
-                numbers: Numbers { host: host.0, ..Numbers::default() },
+                numbers: asking(host, deaths),
             },
-            frontier::Step::Resolve { host, name, .. } => Order {
+            frontier::Step::Resolve { host, name, deaths, .. } => Order {
                 step: Step::Resolve,
                 url: url_of(&name).into(),
                 addresses: Vec::new(),
-                numbers: Numbers { host: host.0, ..Numbers::default() },
+                numbers: asking(host, deaths),
             },
         };
         self.n_out += 1;
@@ -258,6 +260,11 @@ fn item(order: &Order) -> Item {
         crashes: order.numbers.crashes,
         ..Item::default()
     }
+}
+
+/// The numbers of what is asked about a host.
+fn asking(host: HostId, deaths: u32) -> Numbers {
+    Numbers { host: host.0, attempts: deaths, crashes: deaths, ..Numbers::default() }
 }
 
 fn report<'a>(ended: &Ended<'a>) -> Result<Option<Report<'a>>> {

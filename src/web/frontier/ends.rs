@@ -14,9 +14,6 @@ use crate::task::ErrorClass;
 /// Hosts looked at in one go for rules to forget.
 const LOOKED_AT: usize = 64;
 
-/// A host whose address or robots.txt more ranks die of is put aside.
-const MOST_DEATHS: u32 = 8;
-
 impl Frontier {
     /// A page has its fate.
     pub(super) fn decide(&mut self, fetch: &Fetch, fate: &str, digest: Option<u128>) -> Result<()> {
@@ -129,8 +126,7 @@ impl Frontier {
         class != Tls && tried < self.settings.retries && !self.hosts[id].is_closed()
     }
 
-    /// Hears that a host's address or robots were not had. Where the
-    /// rank died that asked, the host needs no pause for that.
+    /// Hears that a host's address or robots were not had.
     pub(super) fn failed_to_ask(
         &mut self,
         id: HostId,
@@ -139,22 +135,29 @@ impl Frontier {
         now: Nanos,
     ) {
         let live = self.hosts[id].live();
-        let is_of = |of| matches!(&closed, Closed::Failed(failure) if failure.class == of);
-        let (has_crashed, is_cancelled) =
-            (is_of(ErrorClass::Crashed), is_of(ErrorClass::Cancelled));
-        // That a rank dies says little of the host that it asks.
-        live.n_deaths += u32::from(has_crashed);
-        live.n_tries += u32::from(!has_crashed);
+        live.n_tries += 1;
         let n_tries = live.n_tries;
-        if n_tries > self.settings.retries || live.n_deaths > MOST_DEATHS || is_cancelled {
+        let is_final = |failure: &Failure| {
+            matches!(failure.class, ErrorClass::Crashed | ErrorClass::Cancelled)
+        };
+        let is_closed = n_tries > self.settings.retries
+            || matches!(&closed, Closed::Failed(failure) if is_final(failure));
+        if is_closed {
             self.close(id, closed);
-        } else if has_crashed {
-            let host = &mut self.hosts[id];
-            let delay = host.live().delay;
-            host.free_at = host.free_at.max(now + delay);
         } else {
             self.pause(id, n_tries, asked, now);
         }
+    }
+
+    /// Hears that the rank died that asked for a host's address or robots: the host needs no
+    /// pause for that, and it is no failure of the host's.
+    pub(super) fn died_asking(&mut self, id: HostId, now: Nanos) {
+        let host = &mut self.hosts[id];
+        let live = host.live();
+        live.stats.error(ErrorClass::Crashed);
+        live.n_deaths += 1;
+        let delay = live.delay;
+        host.free_at = host.free_at.max(now + delay);
     }
 
     /// No fetch for a while: for as long as the host asks, or twice as long each time.

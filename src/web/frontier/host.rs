@@ -72,7 +72,7 @@ pub(super) struct Live {
     pub(super) n_failures: u32,
     /// Attempts to get the address or the robots that have failed in a row.
     pub(super) n_tries: u32,
-    /// Ranks that died while they asked for its address or robots.
+    /// Ranks that have died of these attempts.
     pub(super) n_deaths: u32,
     pub(super) closed: Option<Closed>,
     /// When its last fetch ended.

@@ -71,7 +71,7 @@ impl Crawl {
     }
 
     fn robots(&mut self, end: RobotsEnd) -> IpAddr {
-        let Some(Step::Robots { host, addresses, url }) = self.step() else { panic!("robots") };
+        let Some(Step::Robots { host, addresses, url, .. }) = self.step() else { panic!("robots") };
         assert!(url.ends_with("/robots.txt"));
         self.frontier.on_robots(host, end, self.now).unwrap();
         addresses[0]
@@ -110,7 +110,7 @@ fn failed(class: ErrorClass) -> PageEnd<'static> {
 fn a_host_is_resolved_then_asked_for_its_robots_then_for_pages() {
     let mut crawl = Crawl::new(Settings::default());
     crawl.find(&["http://h/a", "http://h/private", "http://h/b"]);
-    let Some(Step::Resolve { host, name, port }) = crawl.step() else { panic!() };
+    let Some(Step::Resolve { host, name, port, .. }) = crawl.step() else { panic!() };
     assert_eq!((name.as_str(), port), ("h", 80));
     assert!(crawl.step().is_none(), "nothing else goes out meanwhile");
     let addresses = Resolved::Addresses(vec![IpAddr::V4(Ipv4Addr::LOCALHOST)]);
@@ -215,14 +215,21 @@ fn a_host_that_fails_in_a_row_is_put_aside_with_its_pages() {
 #[test]
 fn the_death_of_a_rank_is_held_against_no_page_and_no_host() {
     let settings = Settings { retries: 0, max_host_failures: 1, ..Settings::default() };
-    let mut crawl = Crawl::new(Settings { retries: 1, ..settings.clone() });
+    let mut crawl = Crawl::new(Settings { retries: 2, ..settings.clone() });
     crawl.find(&["http://h/a"]);
     crawl.resolve(&[1]);
-    for _ in 0..3 {
-        crawl.robots(RobotsEnd::Failed(failure(ErrorClass::Crashed)));
+    for n in 0..3 {
+        let Some(Step::Robots { host, deaths, .. }) = crawl.step() else { panic!("robots") };
+        assert_eq!(deaths, n);
+        crawl.frontier.on_robots(host, RobotsEnd::Died, crawl.now).unwrap();
     }
     crawl.robots(RobotsEnd::Failed(failure(ErrorClass::Connect)));
     assert_eq!(crawl.now, 3 * SECOND, "the delay between two fetches, and no other pause");
+    crawl.robots(RobotsEnd::Failed(failure(ErrorClass::Crashed)));
+    assert!(matches!(
+        crawl.step(),
+        Some(Step::Failed(_, Failure { class: ErrorClass::Crashed, .. }))
+    ));
 
     let mut crawl = Crawl::new(Settings { robots: false, ..settings });
     crawl.find(&["http://h/a"]);

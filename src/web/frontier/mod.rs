@@ -186,6 +186,7 @@ impl Frontier {
         host.phase = Phase::Unresolved;
         match end {
             Resolved::LeftOut => self.is_ending = true,
+            Resolved::Died => self.died_asking(id, now),
             Resolved::Failed(failure) => {
                 host.live().stats.error(failure.class);
                 self.failed_to_ask(id, Closed::Failed(failure), None, now);
@@ -205,7 +206,8 @@ impl Frontier {
                 let delay = nanos(self.settings.delay);
                 let live = host.live();
                 live.delay = live.delay.max(delay);
-                (live.addresses, live.n_tries, live.until) = (addresses, 0, until);
+                (live.addresses, live.until) = (addresses, until);
+                (live.n_tries, live.n_deaths) = (0, 0);
                 live.lane = Some(self.clocks.lane(first));
             }
         }
@@ -224,6 +226,7 @@ impl Frontier {
         host.phase = Phase::Unruled;
         match end {
             RobotsEnd::LeftOut => self.is_ending = true,
+            RobotsEnd::Died => self.died_asking(id, now),
             RobotsEnd::Failed(failure) => {
                 host.live().stats.error(failure.class);
                 self.use_another_address(id);
@@ -238,7 +241,8 @@ impl Frontier {
                 let asked = rules.crawl_delay().unwrap_or_default().min(settings.max_crawl_delay);
                 let live = host.live();
                 live.delay = nanos(settings.delay.max(asked));
-                (live.n_failures, live.n_tries, live.until) = (0, 0, until);
+                live.until = until;
+                (live.n_failures, live.n_tries, live.n_deaths) = (0, 0, 0);
                 let free_at = now + live.delay;
                 self.rules.0 += rules.memory();
                 let old = live.rules.replace(rules);

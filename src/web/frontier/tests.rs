@@ -205,11 +205,11 @@ impl Driver {
 
     fn hand_out(&mut self, step: Step) {
         let (out, text, attempt) = match step {
-            Step::Resolve { host, name, port } => {
+            Step::Resolve { host, name, port, .. } => {
                 assert_eq!(port, 80);
                 (Out::Resolve(host, name.clone()), name, 0)
             }
-            Step::Robots { host, url, addresses } => {
+            Step::Robots { host, url, addresses, .. } => {
                 self.start(host, &url, addresses[0]);
                 let name = url.strip_suffix("/robots.txt").unwrap().to_owned();
                 (Out::Robots(host, addresses[0], name), url, 0)

@@ -125,7 +125,8 @@ impl Frontier {
             self.on_resolved(id, addresses, Duration::from_nanos(self.now))?;
             return Ok(None);
         }
-        Ok(Some(Step::Resolve { host: id, name: name.to_owned(), port }))
+        let name = name.to_owned();
+        Ok(Some(Step::Resolve { host: id, name, port, deaths: host.live().n_deaths }))
     }
 
     fn visit(&mut self, lane: LaneId, id: HostId, now: Nanos) -> Result<Option<Step>> {
@@ -164,8 +165,9 @@ impl Frontier {
         let host = &mut self.hosts[id];
         host.phase = Phase::Asking;
         let url = format!("{}/robots.txt", host.key);
-        let addresses = host.live().addresses.iter().take(1).copied().collect();
-        Step::Robots { host: id, url, addresses }
+        let live = host.live();
+        let addresses = live.addresses.iter().take(1).copied().collect();
+        Step::Robots { host: id, url, addresses, deaths: live.n_deaths }
     }
 
     fn denied(&self, fetch: &Fetch) -> Option<u32> {

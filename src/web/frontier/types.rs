@@ -117,6 +117,8 @@ pub enum Step {
         name: String,
         /// The port.
         port: u16,
+        /// Ranks that have died of this.
+        deaths: u32,
     },
     /// Fetch a host's robots, for [`super::Frontier::on_robots`].
     Robots {
@@ -126,6 +128,8 @@ pub enum Step {
         url: String,
         /// Where to connect to.
         addresses: Vec<IpAddr>,
+        /// Ranks that have died of this.
+        deaths: u32,
     },
     /// Fetch a page, for [`super::Frontier::on_page`].
     Fetch(Fetch),
@@ -177,6 +181,8 @@ pub enum Resolved {
     Addresses(Vec<IpAddr>),
     /// It has none.
     Failed(Failure),
+    /// The rank that asked has died; others may ask.
+    Died,
     /// Not asked: the run is ending.
     LeftOut,
 }
@@ -194,6 +200,8 @@ pub enum RobotsEnd {
     },
     /// The server was not reached.
     Failed(Failure),
+    /// The rank that asked has died; others may ask.
+    Died,
     /// Not asked: the run is ending.
     LeftOut,
 }
@@ -204,6 +212,7 @@ impl fmt::Debug for RobotsEnd {
             Self::Rules(_) => "Rules",
             Self::Unavailable { .. } => "Unavailable",
             Self::Failed(_) => "Failed",
+            Self::Died => "Died",
             Self::LeftOut => "LeftOut",
         })
     }
