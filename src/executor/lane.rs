@@ -4,15 +4,9 @@
 //! A runner takes what waits until nothing is left. After a change of their number the runners
 //! leave between two tasks, and as many as there may be start in a new pool.
 //!
-//! A task that shares its work with other threads of its pool waits for them, and while it waits
-//! rayon has its thread do what else there is: another runner, which would then have no thread of
-//! its own, and keep that task from ending. So a runner inside of a task does steps only, which
-//! are short, and leaves its place to whichever thread is free.
-//!
 //! **Invariant:** no more runners than threads, but for those that end the task they had when
-//! there were more; what waits has a runner, or a thread that will be one, if there may be one.
+//! there were more; what waits has a runner, if there may be one.
 
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -22,7 +16,7 @@ use anyhow::Result;
 
 use super::admission::Room;
 use super::ledger::Seat;
-use super::threads::Threads;
+use super::threads::{Sharing, Threads};
 use super::{Aside, Chunk, Shared, now};
 use crate::task::Pool;
 
@@ -38,11 +32,6 @@ pub(super) enum Job {
     /// Runs a task that has waited for room.
     Aside(Aside, Room),
     Step(Step),
-}
-
-thread_local! {
-    /// Whether this thread is a runner.
-    static RUNS: Cell<bool> = const { Cell::new(false) };
 }
 
 /// A pool with its queue.
@@ -189,45 +178,6 @@ impl Lane {
     }
 
     fn run(&self, runner: Runner, shared: &Arc<Shared>) {
-        if RUNS.replace(true) {
-            return self.run_inside(runner, shared);
-        }
-        self.run_all(runner, shared);
-        RUNS.set(false);
-    }
-
-    /// Does what is short, in a thread whose own task waits.
-    fn run_inside(&self, runner: Runner, shared: &Arc<Shared>) {
-        loop {
-            let mut state = self.state();
-            let Some(step) = state.steps.pop_front() else {
-                self.leave(runner, &mut state, shared);
-                let (lane, shared_too) = (self.pool, Arc::clone(shared));
-                let Some(pool) = &state.pool else { unreachable!("this is a thread of one") };
-                pool.offer(move || shared_too.lane(lane).run_if_free(&shared_too));
-                // The one that it is inside of counts still.
-                shared.n_runners.fetch_sub(1, Ordering::Release);
-                return;
-            };
-            drop(state);
-            runner.seat.clock.around(step);
-        }
-    }
-
-    /// Runs what waits, unless this thread is a runner already, or there are enough of them.
-    fn run_if_free(&self, shared: &Arc<Shared>) {
-        if RUNS.get() {
-            return;
-        }
-        let mut state = self.state();
-        if state.running < state.threads && state.n_wanted(1, shared) > 0 {
-            let runner = self.begin(&mut state, shared);
-            drop(state);
-            self.run(runner, shared);
-        }
-    }
-
-    fn run_all(&self, runner: Runner, shared: &Arc<Shared>) {
         loop {
             while let Some(job) = self.next(&runner, shared) {
                 super::run(job, self, &runner, shared);
@@ -240,6 +190,11 @@ impl Lane {
             self.end(runner, &mut state, shared);
             return;
         }
+    }
+
+    /// Has free threads help those that wait for others inside of a task, until this is dropped.
+    pub(super) fn share(&self) -> Option<Sharing> {
+        self.state().pool.as_ref().and_then(Threads::share)
     }
 
     /// Does a step in the calling thread if one more runner may be started: to wake another
@@ -265,15 +220,11 @@ impl Lane {
     }
 
     fn end(&self, runner: Runner, state: &mut State, shared: &Arc<Shared>) {
-        self.leave(runner, state, shared);
-        self.fill(state, shared);
-        shared.n_runners.fetch_sub(1, Ordering::Release);
-    }
-
-    fn leave(&self, runner: Runner, state: &mut State, shared: &Shared) {
         state.running -= 1;
         state.seats.push(runner.seat);
         self.count(state, shared);
+        self.fill(state, shared);
+        shared.n_runners.fetch_sub(1, Ordering::Release);
     }
 
     /// Notes how many threads this rank has to compute with.

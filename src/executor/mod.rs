@@ -283,6 +283,11 @@ impl Cpu for Arc<Shared> {
             self.cpu.add(Job::Step(step), self);
         }
     }
+
+    fn help(&self, compute: &mut dyn FnMut()) {
+        let _sharing = self.cpu.share();
+        compute();
+    }
 }
 
 impl std::fmt::Debug for Shared {

@@ -1,14 +1,19 @@
-//! The threads of a lane: rayon's where tasks compute, plain ones where they wait.
+//! The threads of a lane, which take jobs from a queue.
 //!
-//! Rayon's threads look for work at one another before they sleep. Of hundreds that are woken
-//! one at a time, that search takes most of the time that they are awake.
+//! Where tasks compute they are rayon's, so that a task can share its work with those that are
+//! free. Rayon itself is given nothing but that: a thread that waits for another one inside of a
+//! task does whatever else rayon has, and a job may be the whole rest of the run. Threads that
+//! wait for jobs do not wait in rayon either: they help where a task says that it shares its work.
 
 use std::process::abort;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::{self, Builder};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use crossbeam_channel::{Receiver, Sender, unbounded};
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, unbounded};
+use rayon::{ThreadPool, ThreadPoolBuilder, Yield};
 
 use super::panics::TASK_THREADS;
 use crate::task::Pool;
@@ -18,54 +23,109 @@ const CPU_STACK: usize = 8 << 20;
 /// Stack of a thread that waits: there are hundreds.
 const IO_STACK: usize = 1 << 20;
 
+/// A thread that computes looks this often for something to do before it sleeps, as rayon's do
+/// (`ROUNDS_UNTIL_SLEEPY`): what comes soon need not wake it.
+const MOST_IN_VAIN: u32 = 32;
+/// Who helps and has found nothing so often looks again after this.
+const NAP: Duration = Duration::from_micros(50);
+
 type Job = Box<dyn FnOnce() + Send>;
 
 /// A fixed number of threads. When this is dropped they do what they were given, and end.
 #[derive(Debug)]
-pub(super) enum Threads {
-    Cpu(ThreadPool),
-    Io(Sender<Job>),
+pub(super) struct Threads {
+    jobs: Sender<Job>,
+    computing: Option<Computing>,
+}
+
+/// What only threads that compute have.
+#[derive(Debug)]
+struct Computing {
+    /// Tasks that share their work.
+    n_sharing: Arc<AtomicU32>,
+    pool: ThreadPool,
 }
 
 impl Threads {
     /// Starts `n` threads.
     pub(super) fn start(pool: Pool, n: u32) -> Result<Self> {
+        let (sender, jobs) = unbounded();
         let started = match pool {
-            Pool::Cpu => computing(n).map(Self::Cpu),
-            Pool::Io => waiting(n).map(Self::Io),
+            Pool::Cpu => compute(n, jobs).map(Some),
+            Pool::Io => wait(n, &jobs).map(|()| None),
         };
         let name = name(pool);
-        started.with_context(|| format!("cannot start {n} {name} threads; ask for fewer"))
+        let computing =
+            started.with_context(|| format!("cannot start {n} {name} threads; ask for fewer"))?;
+        Ok(Self { jobs: sender, computing })
     }
 
     /// Has one of them do a job, in the order of jobs.
     pub(super) fn spawn(&self, job: impl FnOnce() + Send + 'static) {
-        match self {
-            Self::Cpu(pool) => pool.spawn_fifo(job),
-            Self::Io(jobs) => jobs.send(Box::new(job)).expect("its threads wait for jobs"),
-        }
+        self.jobs.send(Box::new(job)).expect("its threads wait for jobs");
     }
 
-    /// Has each of them do a job once it is free, or waits for another thread inside of a job.
-    pub(super) fn offer(&self, job: impl Fn() + Send + Sync + 'static) {
-        match self {
-            Self::Cpu(pool) => pool.spawn_broadcast(move |_| job()),
-            Self::Io(_) => unreachable!("these wait for no other thread inside of a job"),
+    /// Has those that are free help the others, until this is dropped.
+    pub(super) fn share(&self) -> Option<Sharing> {
+        let Computing { n_sharing, pool } = self.computing.as_ref()?;
+        n_sharing.fetch_add(1, Ordering::SeqCst);
+        // Those that sleep wake for a job. Where jobs are left none sleeps for long.
+        for _ in self.jobs.len()..pool.current_num_threads() {
+            self.spawn(|| ());
         }
+        Some(Sharing(Arc::clone(n_sharing)))
     }
 }
 
-fn computing(n: u32) -> Result<ThreadPool> {
+/// While this is there, free threads help.
+#[derive(Debug)]
+pub(super) struct Sharing(Arc<AtomicU32>);
+
+impl Drop for Sharing {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+fn compute(n: u32, jobs: Receiver<Job>) -> Result<Computing> {
     let pool = ThreadPoolBuilder::new()
         .num_threads(n as usize)
         .stack_size(CPU_STACK)
         .thread_name(|idx| format!("{TASK_THREADS}{}-{idx}", name(Pool::Cpu)))
         .build()?;
-    Ok(pool)
+    let n_sharing = Arc::new(AtomicU32::new(0));
+    let of_threads = Arc::clone(&n_sharing);
+    pool.spawn_broadcast(move |_| serve(&jobs, &of_threads));
+    Ok(Computing { n_sharing, pool })
 }
 
-fn waiting(n: u32) -> Result<Sender<Job>> {
-    let (sender, jobs) = unbounded();
+/// Does jobs, and where there are none a part of what other threads share.
+fn serve(jobs: &Receiver<Job>, n_sharing: &AtomicU32) {
+    let mut in_vain = 0;
+    loop {
+        match jobs.try_recv() {
+            Ok(job) => {
+                job();
+                in_vain = 0;
+                continue;
+            }
+            Err(TryRecvError::Disconnected) => return,
+            Err(TryRecvError::Empty) => in_vain += 1,
+        }
+        if let Some(Yield::Executed) = rayon::yield_now() {
+            in_vain = 0;
+        } else if in_vain < MOST_IN_VAIN {
+            thread::yield_now();
+        } else if n_sharing.load(Ordering::SeqCst) > 0 {
+            thread::sleep(NAP);
+        } else if let Ok(job) = jobs.recv() {
+            job();
+            in_vain = 0;
+        }
+    }
+}
+
+fn wait(n: u32, jobs: &Receiver<Job>) -> Result<()> {
     for idx in 0..n {
         let jobs = jobs.clone();
         Builder::new()
@@ -73,7 +133,7 @@ fn waiting(n: u32) -> Result<Sender<Job>> {
             .stack_size(IO_STACK)
             .spawn(move || work(&jobs))?;
     }
-    Ok(sender)
+    Ok(())
 }
 
 fn work(jobs: &Receiver<Job>) {
@@ -115,17 +175,22 @@ mod tests {
 
     #[test]
     fn a_panic_outside_a_task_ends_the_process() {
-        if std::env::var_os(VICTIM).is_some() {
-            let threads = Threads::start(Pool::Io, 2).unwrap();
+        if let Ok(of) = std::env::var(VICTIM) {
+            let pool = if of == name(Pool::Cpu) { Pool::Cpu } else { Pool::Io };
+            let threads = Threads::start(pool, 2).unwrap();
             threads.spawn(|| panic!("on purpose"));
             thread::park_timeout(Duration::from_secs(20));
             return;
         }
         let own = std::env::current_exe().unwrap();
-        let name = "executor::threads::tests::a_panic_outside_a_task_ends_the_process";
-        let ended = Command::new(own).args(["--exact", name]).env(VICTIM, "1").output().unwrap();
-        let said = String::from_utf8_lossy(&ended.stdout);
-        assert!(said.contains("running 1 test"), "{said}");
-        assert_eq!(ended.status.signal(), Some(rustix::process::Signal::ABORT.as_raw()), "{said}");
+        let test = "executor::threads::tests::a_panic_outside_a_task_ends_the_process";
+        for pool in [Pool::Cpu, Pool::Io] {
+            let mut victim = Command::new(&own);
+            let ended = victim.args(["--exact", test]).env(VICTIM, name(pool)).output().unwrap();
+            let said = String::from_utf8_lossy(&ended.stdout);
+            assert!(said.contains("running 1 test"), "{said}");
+            let abort = rustix::process::Signal::ABORT.as_raw();
+            assert_eq!(ended.status.signal(), Some(abort), "{said}");
+        }
     }
 }

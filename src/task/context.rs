@@ -42,11 +42,14 @@ pub struct Place {
     pub resume: bool,
 }
 
-/// A rank's CPU pool, as a task that waits in the I/O pool sees it.
+/// A rank's CPU pool, as its tasks see it.
 pub trait Cpu: Sync + fmt::Debug {
     /// Does `step` in the calling thread if a core is free; else has the CPU pool do it when one
     /// is, and does not wait for that. It must not panic.
     fn spawn(&self, step: Box<dyn FnOnce() + Send>);
+
+    /// Has free threads of the pool help with `compute`, which is called once.
+    fn help(&self, compute: &mut dyn FnMut());
 }
 
 /// No pool: a step is done at once, by the caller.
@@ -56,6 +59,10 @@ pub struct NoPool;
 impl Cpu for NoPool {
     fn spawn(&self, step: Box<dyn FnOnce() + Send>) {
         step();
+    }
+
+    fn help(&self, compute: &mut dyn FnMut()) {
+        compute();
     }
 }
 
@@ -87,6 +94,14 @@ impl Context<'_> {
             Ok(computed) => computed,
             Err(panic) => resume_unwind(panic),
         }
+    }
+
+    /// Computes something of which rayon can give parts to the free threads of the CPU pool; without
+    /// this they do not look for any.
+    pub fn with_help<T>(&self, compute: impl FnOnce() -> T) -> T {
+        let (mut compute, mut computed) = (Some(compute), None);
+        self.cpu.help(&mut || computed = compute.take().map(|compute| compute()));
+        computed.expect("it is called once")
     }
 
     /// Whether the task's time is over, or it was cancelled.

@@ -47,6 +47,9 @@ const LAST_KEPT: usize = 1_000;
 /// longer.
 const FIRST_IN_DECIMAL: u64 = 60_000;
 
+/// From here on its transforms are so long that threads share them.
+const FIRST_SHARED: u64 = 1_500_000;
+
 /// A table with a larger n gathers summaries, unless it says otherwise.
 const LARGEST_FULL_N: u64 = 100_000;
 
@@ -253,9 +256,12 @@ impl Terms {
     fn long(&self, n: u64, context: &Context<'_>, record: &mut Vec<u8>) -> Result<(), TaskError> {
         let value = self.options.value;
         if value != Value::None && n >= FIRST_IN_DECIMAL {
-            let term = Decimal::term(n, &|| context.check())?;
-            check::rounding(n, term.farthest())?;
-            return output::decimal(record, n, value, context, |text| term.write(text));
+            let mut compute = || {
+                let term = Decimal::term(n, &|| context.check())?;
+                check::rounding(n, term.farthest())?;
+                output::decimal(record, n, value, context, |text| term.write(text))
+            };
+            return if n >= FIRST_SHARED { context.with_help(compute) } else { compute() };
         }
         let term = term::large(n, || context.check())?;
         if value == Value::None {
