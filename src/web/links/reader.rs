@@ -272,6 +272,10 @@ impl Hear for Reader<'_> {
         }
     }
 
+    fn gives(&self, tag: Tag) -> bool {
+        tag == Tag::Base
+    }
+
     fn start(&mut self, tag: Tag, attributes: &Attributes) -> Option<End> {
         self.n_dropped += usize::from(attributes.has_too_long);
         match tag {
@@ -310,6 +314,11 @@ impl Hear for Reader<'_> {
             _ => {}
         }
         None
+    }
+
+    #[inline]
+    fn wants_text(&self) -> bool {
+        self.text.is_some() || self.simhash.is_some()
     }
 
     #[inline]

@@ -67,6 +67,10 @@ impl Hear for Finder {
         matches!(tag, Tag::A | Tag::Area | Tag::Base | Tag::Title)
     }
 
+    fn gives(&self, _: Tag) -> bool {
+        true
+    }
+
     fn start(&mut self, tag: Tag, attributes: &Attributes) -> Option<Found> {
         if tag == Tag::Title {
             if matches!(self.title, TitleState::Before) {
@@ -83,6 +87,10 @@ impl Hear for Finder {
 
     fn end(&mut self, tag: Tag) -> Option<Found> {
         if tag == Tag::Title { self.end_title() } else { None }
+    }
+
+    fn wants_text(&self) -> bool {
+        false
     }
 
     fn text(&mut self, text: &[u8], inside: Option<Tag>) {

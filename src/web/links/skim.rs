@@ -1,88 +1,109 @@
-//! Passes over tags that mean nothing here, most of those on a page: to find their ends takes less
-//! time than the tokenizer takes to read them.
+//! Reads what is plain on a page in the tokenizer's place: to find the ends of tags and their
+//! attributes takes less time than its states do.
+//!
+//! Plain are whole tags in small letters, with nothing in their attributes that must be decoded,
+//! and text that nobody asks for. All else the tokenizer reads, and what such tags stand in:
+//! texts that are no HTML, comments, `<svg>` and `<math>`.
 //!
 //! **Invariant:** what is heard of a page is the same as without; but for a line feed that is lost
-//! where nothing but such tags stands between it and a carriage return.
+//! where nothing but plain tags stands between it and a carriage return.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::rc::Rc;
 
 use html5gum::{Readable as _, Reader, Tokenizer};
 use memchr::memchr;
 
-use super::tags::{Hear, Tag, Tags};
+use super::tags::{Attributes, Audience, Hear, Tag, Tags};
 
 /// Where the tokenizer stops in a text that is HTML.
 const IN_TEXT: &[u8] = b"&<\0\r";
 
 /// A page that is being read.
-pub(super) type Tokens<'a, H> = Tokenizer<Skim<'a>, Tags<H>>;
+pub(super) type Tokens<'a, H> = Tokenizer<Skim<'a, H>, Tags<H>>;
 
 /// Reads `html` for `hear`; attributes longer than `max_attribute` bytes are left out.
 pub(super) fn tokens<H: Hear>(html: &str, hear: H, max_attribute: usize) -> Tokens<'_, H> {
-    let passing = Rc::new(Passing { allowed: Cell::new(true), done: Cell::new(false) });
-    let skim = Skim { html: html.as_bytes(), at: 0, heard: Heard::by(&hear), passing };
-    let tags = Tags::new(hear, max_attribute, Rc::clone(&skim.passing));
+    let heard = Heard::by(&hear);
+    let audience = Rc::new(RefCell::new(Audience::new(hear)));
+    let tags = Tags::new(Rc::clone(&audience), Attributes::new(max_attribute));
+    let attributes = Attributes::new(max_attribute);
+    let skim = Skim { html: html.as_bytes(), at: 0, heard, attributes, audience };
     Tokenizer::new_with_emitter(skim, tags)
 }
 
-/// What the two sides of the tokenizer tell each other.
-#[derive(Debug)]
-pub(super) struct Passing {
-    /// Whether tags may be passed over: not where a text is no HTML, nor in `<svg>` or `<math>`.
-    pub(super) allowed: Cell<bool>,
-    /// Whether some have been, since this was last asked.
-    pub(super) done: Cell<bool>,
-}
-
-/// The tags that are to be heard, a bit each.
+/// What becomes of tags where they are plain, a bit for each.
 #[derive(Clone, Copy, Debug)]
 struct Heard {
+    /// Start tags that are heard.
     starts: u32,
+    /// End tags that are heard.
     ends: u32,
+    /// Of those, tags that the tokenizer reads: what follows depends on them.
+    left: u32,
 }
 
 impl Heard {
-    /// What `hear` wants, and what changes how the text behind it is read.
+    /// What `hear` wants.
     fn by(hear: &impl Hear) -> Self {
-        let bits = |is_heard: &dyn Fn(Tag) -> bool| {
-            let bit = |&tag: &Tag| u32::from(is_heard(tag)) << tag as u32;
+        let bits = |is_one: &dyn Fn(Tag) -> bool| {
+            let bit = |&tag: &Tag| u32::from(is_one(tag)) << tag as u32;
             Tag::ALL.iter().map(bit).sum()
         };
-        let starts = bits(&|tag| hear.wants(tag) || tag.state_after().is_some());
-        Self { starts, ends: bits(&|tag| hear.wants_end(tag)) }
+        let is_left = |tag: Tag| tag.state_after().is_some() || hear.gives(tag);
+        Self {
+            starts: bits(&|tag| hear.wants(tag) || tag.state_after().is_some()),
+            ends: bits(&|tag| hear.wants_end(tag)),
+            left: bits(&is_left),
+        }
     }
 
-    /// Whether a tag of this name is one of them.
     #[inline]
-    fn has(self, name: &[u8], is_end: bool) -> bool {
+    fn has(self, tag: Tag, is_end: bool) -> bool {
         let bits = if is_end { self.ends } else { self.starts };
-        Tag::of(name).is_some_and(|tag| bits & 1 << tag as u32 != 0)
+        bits & 1 << tag as u32 != 0
+    }
+
+    #[inline]
+    fn leaves(self, tag: Tag) -> bool {
+        self.left & 1 << tag as u32 != 0
     }
 }
 
 /// The tokenizer's input.
-#[derive(Debug)]
-pub(super) struct Skim<'a> {
+pub(super) struct Skim<'a, H: Hear> {
     html: &'a [u8],
     at: usize,
     heard: Heard,
-    passing: Rc<Passing>,
+    /// Of the tag that is read here.
+    attributes: Attributes,
+    audience: Rc<RefCell<Audience<H>>>,
 }
 
-impl Skim<'_> {
-    /// Passes over the tags that stand here, if there are some.
-    #[inline]
-    fn pass(&mut self) {
-        while let Some(length) = dull_tag(&self.html[self.at..], self.heard) {
+impl<H: Hear> Skim<'_, H> {
+    /// Reads what is plain from here on.
+    fn read_plain(&mut self) {
+        let mut audience = self.audience.borrow_mut();
+        while audience.is_plain {
+            if !audience.hear.wants_text() {
+                let rest = &self.html[self.at..];
+                self.at += memchr(b'<', rest).unwrap_or(rest.len());
+            }
+            let tag = plain_tag(&self.html[self.at..], self.heard, &mut self.attributes);
+            let Some((length, heard)) = tag else { return };
             self.at += length;
-            self.passing.done.set(true);
+            audience.has_passed = true;
+            match heard {
+                Some((tag, false)) => audience.start(tag, &self.attributes),
+                Some((tag, true)) => audience.end(tag),
+                None => {}
+            }
         }
     }
 }
 
-impl Reader for Skim<'_> {
+impl<H: Hear> Reader for Skim<'_, H> {
     type Error = Infallible;
 
     #[inline]
@@ -106,8 +127,8 @@ impl Reader for Skim<'_> {
         needle: &[u8],
         room: &'b mut [u8; 4],
     ) -> Result<Option<&'b [u8]>, Infallible> {
-        if needle == IN_TEXT && self.passing.allowed.get() {
-            self.pass();
+        if needle == IN_TEXT {
+            self.read_plain();
         }
         let rest = &self.html[self.at..];
         let length = rest.to_reader().read_until(needle, room)?.map(<[u8]>::len);
@@ -116,24 +137,44 @@ impl Reader for Skim<'_> {
     }
 }
 
-/// The length of the tag that stands here, if it is one that nobody asks about.
-fn dull_tag(html: &[u8], heard: Heard) -> Option<usize> {
-    let (is_end, name) = match html {
+/// The length of the tag that stands here, if it is plain; and which, if it is to be heard, and
+/// whether it is an end tag.
+fn plain_tag(
+    html: &[u8],
+    heard: Heard,
+    attributes: &mut Attributes,
+) -> Option<(usize, Option<(Tag, bool)>)> {
+    let (is_end, start) = match html {
         [b'<', b'/', b'a'..=b'z', ..] => (true, 2),
         [b'<', b'a'..=b'z', ..] => (false, 1),
         _ => return None,
     };
     let is_of_name = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
-    let end = name + html[name..].iter().position(|byte| !is_of_name(byte))?;
+    let end = start + html[start..].iter().position(|byte| !is_of_name(byte))?;
     let is_whole = is_space(html[end]) || matches!(html[end], b'/' | b'>');
-    let is_dull = is_whole
-        && !heard.has(&html[name..end], is_end)
-        && !matches!(&html[name..end], b"svg" | b"math");
-    if is_dull { tag_end(html, end) } else { None }
+    let name = &html[start..end];
+    if !is_whole || matches!(name, b"svg" | b"math") {
+        return None;
+    }
+    let tag = Tag::of(name).filter(|&tag| heard.has(tag, is_end));
+    let length = match tag {
+        Some(tag) if heard.leaves(tag) => return None,
+        Some(_) if !is_end => {
+            attributes.clear();
+            tag_end(html, end, |name, value| attributes.add_plain(name, value))?
+        }
+        _ => tag_end(html, end, |_, _| true)?,
+    };
+    Some((length, tag.map(|tag| (tag, is_end))))
 }
 
-/// Behind the tag whose name ends at `at`, if it is whole (HTML standard, 13.2.5.32 to 13.2.5.40).
-fn tag_end(html: &[u8], mut at: usize) -> Option<usize> {
+/// Behind the tag whose name ends at `at`, if it is whole (HTML standard, 13.2.5.32 to 13.2.5.40)
+/// and each attribute's name and value, as they are written, is plain.
+fn tag_end(
+    html: &[u8],
+    mut at: usize,
+    mut is_plain: impl FnMut(&[u8], &[u8]) -> bool,
+) -> Option<usize> {
     let find = |at: usize, is_it: fn(u8) -> bool| {
         Some(at + html.get(at..)?.iter().position(|&byte| is_it(byte))?)
     };
@@ -147,16 +188,26 @@ fn tag_end(html: &[u8], mut at: usize) -> Option<usize> {
             _ => {}
         }
         // An attribute's name, of at least one character, even if that is `=`.
+        let start = at;
         at = find(at + 1, |byte| is_space(byte) || matches!(byte, b'/' | b'>' | b'='))?;
+        let name = &html[start..at];
         at = find(at, |byte| !is_space(byte))?;
-        if html[at] != b'=' {
-            continue;
-        }
-        at = find(at + 1, |byte| !is_space(byte))?;
-        at = match html[at] {
-            quote @ (b'"' | b'\'') => at + 2 + memchr(quote, &html[at + 1..])?,
-            _ => find(at, |byte| is_space(byte) || byte == b'>')?,
+        let value = if html[at] == b'=' {
+            at = find(at + 1, |byte| !is_space(byte))?;
+            let quote = Some(html[at]).filter(|byte| matches!(byte, b'"' | b'\''));
+            let start = at + usize::from(quote.is_some());
+            let end = match quote {
+                Some(quote) => start + memchr(quote, &html[start..])?,
+                None => find(start, |byte| is_space(byte) || byte == b'>')?,
+            };
+            at = end + usize::from(quote.is_some());
+            &html[start..end]
+        } else {
+            b""
         };
+        if !is_plain(name, value) {
+            return None;
+        }
     }
 }
 

@@ -3,13 +3,14 @@
 //! The work is done while the tokenizer runs, on borrowed slices: nothing is allocated for a tag
 //! or text that nobody asks for.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use html5gum::{Emitter, Error, State};
+use memchr::memchr3;
 
 use super::foreign::Foreign;
 use super::name::Name;
-use super::skim::Passing;
 
 /// What is done with a page.
 pub(super) trait Hear {
@@ -19,6 +20,9 @@ pub(super) trait Hear {
     /// Whether the attributes of these tags are wanted; [`Self::start`] is called for no others.
     fn wants(&self, tag: Tag) -> bool;
 
+    /// Whether a tag of this name may give something.
+    fn gives(&self, tag: Tag) -> bool;
+
     /// A start tag that is wanted, with its attributes.
     fn start(&mut self, tag: Tag, attributes: &Attributes) -> Option<Self::Found>;
 
@@ -27,6 +31,9 @@ pub(super) trait Hear {
 
     /// An end tag, wanted or not.
     fn end(&mut self, tag: Tag) -> Option<Self::Found>;
+
+    /// Whether [`Self::text`] is wanted that is HTML; else it may be left out.
+    fn wants_text(&self) -> bool;
 
     /// A piece of text; `inside`: of the element whose text is no HTML.
     fn text(&mut self, text: &[u8], inside: Option<Tag>);
@@ -111,13 +118,18 @@ pub(super) struct Attributes {
 }
 
 impl Attributes {
+    /// None yet; values longer than `max_length` bytes are left out.
+    pub(super) fn new(max_length: usize) -> Self {
+        Self { max_length, ..Self::default() }
+    }
+
     /// The value of an attribute, entities decoded, if the tag has it.
     pub(super) fn get(&self, attribute: Attribute) -> Option<&str> {
         let (start, end) = self.slots[attribute as usize]?;
         std::str::from_utf8(&self.values[start..end]).ok()
     }
 
-    fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.values.clear();
         self.slots = [None; N_ATTRIBUTES];
         self.had = 0;
@@ -132,6 +144,19 @@ impl Attributes {
         Some(attribute)
     }
 
+    /// Takes one as it is written, if it means what is written.
+    pub(super) fn add_plain(&mut self, name: &[u8], value: &[u8]) -> bool {
+        if name.iter().any(u8::is_ascii_uppercase) {
+            return false;
+        }
+        let Some(attribute) = self.begin(name) else { return true };
+        if memchr3(b'&', b'\0', b'\r', value).is_some() {
+            return false;
+        }
+        self.push(attribute, value);
+        true
+    }
+
     fn push(&mut self, attribute: Attribute, value: &[u8]) {
         let Some((start, end)) = &mut self.slots[attribute as usize] else { return };
         if *end - *start + value.len() > self.max_length {
@@ -141,6 +166,42 @@ impl Attributes {
         }
         self.values.extend_from_slice(value);
         *end += value.len();
+    }
+}
+
+/// Who hears of a page, whoever reads it.
+pub(super) struct Audience<H: Hear> {
+    pub(super) hear: H,
+    found: Option<H::Found>,
+    /// Whether what comes next is text that is HTML, outside of `<svg>` and `<math>`.
+    pub(super) is_plain: bool,
+    /// Whether a tag has come since the last text.
+    pub(super) has_passed: bool,
+}
+
+impl<H: Hear> Audience<H> {
+    pub(super) fn new(hear: H) -> Self {
+        Self { hear, found: None, is_plain: true, has_passed: false }
+    }
+
+    pub(super) fn start(&mut self, tag: Tag, attributes: &Attributes) {
+        self.found = self.hear.start(tag, attributes);
+    }
+
+    pub(super) fn end(&mut self, tag: Tag) {
+        self.found = self.hear.end(tag);
+    }
+
+    fn finish(&mut self) {
+        self.found = self.hear.finish();
+    }
+
+    #[inline]
+    fn text(&mut self, text: &[u8], inside: Option<Tag>) {
+        if std::mem::take(&mut self.has_passed) {
+            self.hear.any_tag();
+        }
+        self.hear.text(text, inside);
     }
 }
 
@@ -155,12 +216,10 @@ enum Reading {
     Value(Option<Attribute>),
 }
 
-/// Collects tags for a [`Hear`].
-#[derive(Debug)]
+/// Collects tags for an [`Audience`].
 #[expect(clippy::struct_excessive_bools, reason = "what the tokenizer has said so far")]
 pub(super) struct Tags<H: Hear> {
-    pub(super) hear: H,
-    found: Option<H::Found>,
+    audience: Rc<RefCell<Audience<H>>>,
     name: Name,
     last_start: Name,
     is_end: bool,
@@ -175,15 +234,12 @@ pub(super) struct Tags<H: Hear> {
     foreign: Foreign,
     /// The element whose text is no HTML, while in it.
     inside: Option<Tag>,
-    passing: Rc<Passing>,
 }
 
 impl<H: Hear> Tags<H> {
-    /// For `hear`; attributes longer than `max_length` bytes are left out.
-    pub(super) fn new(hear: H, max_length: usize, passing: Rc<Passing>) -> Self {
+    pub(super) fn new(audience: Rc<RefCell<Audience<H>>>, attributes: Attributes) -> Self {
         Self {
-            hear,
-            found: None,
+            audience,
             name: Name::default(),
             last_start: Name::default(),
             is_end: false,
@@ -191,12 +247,11 @@ impl<H: Hear> Tags<H> {
             tag: None,
             is_named: false,
             is_wanted: false,
-            attributes: Attributes { max_length, ..Attributes::default() },
+            attributes,
             attribute_name: Name::default(),
             attribute: Reading::Nothing,
             foreign: Foreign::default(),
             inside: None,
-            passing,
         }
     }
 
@@ -215,7 +270,8 @@ impl<H: Hear> Tags<H> {
         if !self.is_named {
             self.is_named = true;
             self.tag = Tag::of(self.name.get());
-            self.is_wanted = !self.is_end && self.tag.is_some_and(|tag| self.hear.wants(tag));
+            self.is_wanted =
+                !self.is_end && self.tag.is_some_and(|tag| self.audience.borrow().hear.wants(tag));
             if self.is_wanted {
                 self.attributes.clear();
             }
@@ -241,7 +297,7 @@ impl<H: Hear> Tags<H> {
         let is_foreign = self.foreign.start(self.last_start.get(), self.is_empty);
         let tag = self.tag?;
         if self.is_wanted && (!is_foreign || tag == Tag::A) {
-            self.found = self.hear.start(tag, &self.attributes);
+            self.audience.borrow_mut().start(tag, &self.attributes);
         }
         if is_foreign {
             // There these are tokenized like all else, but their text is nothing to read.
@@ -259,7 +315,7 @@ impl<H: Hear> Tags<H> {
         self.inside = None;
         self.foreign.end(self.name.get());
         if let Some(tag) = self.tag {
-            self.found = self.hear.end(tag);
+            self.audience.borrow_mut().end(tag);
         }
     }
 }
@@ -273,7 +329,7 @@ impl<H: Hear> Emitter for Tags<H> {
     }
 
     fn emit_eof(&mut self) {
-        self.found = self.hear.finish();
+        self.audience.borrow_mut().finish();
     }
 
     fn emit_error(&mut self, _: Error) {}
@@ -285,15 +341,12 @@ impl<H: Hear> Emitter for Tags<H> {
 
     #[inline]
     fn pop_token(&mut self) -> Option<H::Found> {
-        self.found.take()
+        self.audience.borrow_mut().found.take()
     }
 
     #[inline]
     fn emit_string(&mut self, text: &[u8]) {
-        if self.passing.done.take() {
-            self.hear.any_tag();
-        }
-        self.hear.text(text, self.inside);
+        self.audience.borrow_mut().text(text, self.inside);
     }
 
     #[inline]
@@ -309,14 +362,16 @@ impl<H: Hear> Emitter for Tags<H> {
     fn emit_current_tag(&mut self) -> Option<State> {
         self.end_name();
         self.begin_value();
-        self.hear.any_tag();
         let state = if self.is_end {
             self.emit_end();
             None
         } else {
             self.emit_start()
         };
-        self.passing.allowed.set(self.inside.is_none() && self.foreign.is_outside());
+        let mut audience = self.audience.borrow_mut();
+        audience.has_passed = true;
+        audience.is_plain = self.inside.is_none() && self.foreign.is_outside();
+        drop(audience);
         state
     }
 

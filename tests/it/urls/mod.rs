@@ -339,7 +339,17 @@ const OF_TAGS: &[&str] = &[
     "<a href=",
     "<a href='1",
     "<a 1=\"<a href=2>\" href=3>",
+    "<a 1 href='4' rel=nofollow href=5>",
+    "<a 1=\"2\"href='5'rel=6>",
+    "<a title=&amp; href=\"6&amp;7\">",
+    "<area href =8\r>",
     "</a>",
+    "</a 1='",
+    "<base href=/9/>",
+    "<link rel=next href='9\r\n0'>",
+    "<meta name=robots content=nofollow>",
+    "<iframe src=1>",
+    "</iframe>",
     "<img src=5>",
     "<video poster='6'>",
     "</video>",
@@ -435,22 +445,28 @@ fn another_parser_finds_the_same_links() {
     holds("links, compared", &soup(OF_PAGES, 40), |html| reference::check(&html, &page_url()));
 }
 
-/// Only tags in small letters are passed over unread.
+/// Only tags in small letters are read in the tokenizer's place.
 #[test]
 fn a_page_in_capital_letters_is_the_same_page() {
     let pages = vec(select(OF_TAGS), 0..60).prop_map(|pieces| pieces.concat());
     let all = Wanted { text: true, simhash: true, resources: true, ..Wanted::default() };
     let few = Wanted { simhash: true, ..Wanted::default() };
+    let texts = Wanted { text: true, max_attribute: 3, ..Wanted::default() };
     let url = Url::parse("http://h.test/").unwrap();
     holds("tags", &pages, |html| {
         let capitals = html.to_ascii_uppercase();
-        for wanted in [&all, &few] {
+        for wanted in [&all, &few, &texts, &Wanted::default()] {
             let read = |html: &str| {
                 let page = links::page(html, &url, wanted);
                 format!("{page:?}").to_ascii_lowercase()
             };
             assert_eq!(read(&html), read(&capitals), "{html:?}");
         }
+        // Who wants no text finds the same links.
+        assert_eq!(
+            links::page(&html, &url, &few).links,
+            links::page(&html, &url, &Wanted::default()).links
+        );
         let found = |html: &str| format!("{:?}", scan(html, &url).collect::<Vec<_>>());
         assert_eq!(found(&html).to_ascii_lowercase(), found(&capitals).to_ascii_lowercase());
     });
