@@ -5,14 +5,16 @@
 //! and no backtracking, so the time is linear in the page's length. `<noscript>` is read as a
 //! browser without scripts reads it, and `<svg>` and `<math>` as what they are.
 //!
-//! The tokenizer is not shown tags that mean nothing here ([`skim`]). Two readers share it:
-//! [`scan()`] yields titles and links one at a time, for those who stop early; [`page()`] reads all
-//! that a crawler needs.
+//! Most of a page is plain, and read in the tokenizer's place ([`skim`]). Who hears of it ([`hear`])
+//! is one of two: [`scan()`] yields titles and links one at a time, for those who stop early;
+//! [`page()`] reads all that a crawler needs.
 //!
 //! **Invariant:** pure; but for what is given back, what is kept at a time is one tag and one
 //! bounded text.
 
+mod attributes;
 mod foreign;
+mod hear;
 mod meta;
 mod name;
 mod page;
@@ -22,6 +24,7 @@ mod skim;
 mod srcset;
 mod tags;
 mod text;
+mod vocabulary;
 
 use url::Url;
 

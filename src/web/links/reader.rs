@@ -4,11 +4,13 @@ use rustc_hash::FxHashSet;
 use url::Url;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::attributes::Attributes;
+use super::hear::Hear;
 use super::meta::{self, Refresh};
 use super::page::{Link, LinkKind, Page, Wanted};
 use super::srcset;
-use super::tags::{Attribute, Attributes, Hear, Tag};
 use super::text::Collapsed;
+use super::vocabulary::{Attribute, Tag};
 use super::{MAX_TITLE, MAX_URL, is_blank, without_fragment};
 use crate::web::robots::Directives;
 use crate::web::simhash::Simhash;

@@ -8,9 +8,11 @@ use std::convert::Infallible;
 
 use url::Url;
 
+use super::attributes::Attributes;
+use super::hear::Hear;
 use super::skim::{Tokens, tokens};
-use super::tags::{Attribute, Attributes, Hear, Tag};
 use super::text::Collapsed;
+use super::vocabulary::{Attribute, Tag};
 use super::{MAX_TITLE, MAX_URL, is_blank, without_fragment};
 
 /// Something found on a page.

@@ -15,7 +15,10 @@ use std::rc::Rc;
 use html5gum::{Readable as _, Reader, Tokenizer};
 use memchr::memchr;
 
-use super::tags::{Attributes, Audience, Hear, Tag, Tags};
+use super::attributes::Attributes;
+use super::hear::{Audience, Hear};
+use super::tags::Tags;
+use super::vocabulary::Tag;
 
 /// Where the tokenizer stops in a text that is HTML.
 const IN_TEXT: &[u8] = b"&<\0\r";

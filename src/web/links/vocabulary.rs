@@ -1,0 +1,59 @@
+//! The names of tags and attributes that mean something here.
+
+use html5gum::State;
+
+macro_rules! names {
+    ($(#[$doc:meta])* $name:ident { $($variant:ident $text:literal),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum $name { $($variant),* }
+
+        impl $name {
+            pub(super) const ALL: &[Self] = &[$(Self::$variant),*];
+
+            #[inline]
+            pub(super) fn of(name: &[u8]) -> Option<Self> {
+                match name {
+                    $($text => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+names! {
+    /// The tags that mean something here.
+    Tag {
+        A b"a", Area b"area", Audio b"audio", Base b"base", Embed b"embed", Frame b"frame",
+        Iframe b"iframe", Img b"img", Input b"input", Link b"link", Meta b"meta",
+        Noembed b"noembed", Noframes b"noframes", Object b"object", Plaintext b"plaintext",
+        Script b"script", Source b"source", Style b"style", Textarea b"textarea",
+        Title b"title", Track b"track", Video b"video", Xmp b"xmp",
+    }
+}
+
+names! {
+    /// The attributes that mean something here.
+    Attribute {
+        Content b"content", Data b"data", Href b"href", HttpEquiv b"http-equiv",
+        ImageSrcset b"imagesrcset", Name b"name", Poster b"poster", Rel b"rel", Src b"src",
+        Srcset b"srcset", Type b"type", XlinkHref b"xlink:href",
+    }
+}
+
+impl Tag {
+    /// How the tokenizer must read what follows the start tag (HTML standard, 13.2.6.4, with
+    /// scripting off).
+    pub(super) fn state_after(self) -> Option<State> {
+        match self {
+            Self::Title | Self::Textarea => Some(State::RcData),
+            Self::Style | Self::Xmp | Self::Iframe | Self::Noembed | Self::Noframes => {
+                Some(State::RawText)
+            }
+            Self::Script => Some(State::ScriptData),
+            Self::Plaintext => Some(State::PlainText),
+            _ => None,
+        }
+    }
+}
