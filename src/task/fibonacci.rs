@@ -47,7 +47,7 @@ const LAST_KEPT: usize = 1_000;
 /// longer.
 const FIRST_IN_DECIMAL: u64 = 60_000;
 
-/// From here on its transforms are so long that threads share them.
+/// From here on its transforms are so long that threads share them (`SHARED_LEN`).
 const FIRST_SHARED: u64 = 1_500_000;
 
 /// A table with a larger n gathers summaries, unless it says otherwise.

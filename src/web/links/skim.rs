@@ -140,8 +140,8 @@ impl<H: Hear> Reader for Skim<'_, H> {
     }
 }
 
-/// The length of the tag that stands here, if it is plain; and which, if it is to be heard, and
-/// whether it is an end tag.
+/// The length of the tag that stands here, if it is plain; and if it is to be heard, which it is,
+/// and whether it is an end tag.
 fn plain_tag(
     html: &[u8],
     heard: Heard,
