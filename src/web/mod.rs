@@ -9,6 +9,7 @@
 pub mod address;
 pub mod charset;
 pub mod coding;
+pub mod digest;
 mod dns;
 pub mod edges;
 pub mod explain;

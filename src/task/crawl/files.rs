@@ -91,6 +91,11 @@ impl Files {
         Ok(Some(Archived { file: location.file, offset: location.offset }))
     }
 
+    /// Whether a page's links are wanted, known or not.
+    pub(super) fn wants_edges(&self) -> bool {
+        self.edges.is_some()
+    }
+
     /// Writes a page's links, if they are wanted.
     pub(super) fn edges(
         &self,

@@ -1,8 +1,9 @@
 //! What a worker is to do for the frontier, as it stands in a task's input.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::task::Input;
@@ -91,11 +92,29 @@ impl Order {
 
     /// What an input says.
     pub(super) fn read(input: &Input) -> Result<Self> {
-        let Input::Text(text) = input else { anyhow::bail!("a crawl's task is a text") };
-        let order: Self = serde_json::from_str(text).context("a crawl's task cannot be read")?;
+        let order: Self = parse(input)?;
         ensure!(!order.url.is_empty(), "a crawl's task without an address");
         Ok(order)
     }
+}
+
+/// The address alone, as a record shows it.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Address<'a> {
+    #[serde(borrow, rename(deserialize = "u"))]
+    url: Cow<'a, str>,
+}
+
+impl<'a> Address<'a> {
+    /// The one in an input.
+    pub(super) fn read(input: &'a Input) -> Result<Self> {
+        parse(input)
+    }
+}
+
+fn parse<'a, T: Deserialize<'a>>(input: &'a Input) -> Result<T> {
+    let Input::Text(text) = input else { bail!("a crawl's task is a text") };
+    serde_json::from_str(text).context("a crawl's task cannot be read")
 }
 
 #[cfg(test)]
@@ -112,6 +131,7 @@ mod tests {
             let order =
                 Order { step, url: "http://h/ä\"".into(), addresses: addresses.clone(), numbers };
             assert_eq!(Order::read(&order.input()).unwrap(), order);
+            assert_eq!(Address::read(&order.input()).unwrap().url, "http://h/ä\"");
         }
         let bare = Order::page("http://h/");
         assert_eq!(Order::read(&bare.input()).unwrap(), bare);

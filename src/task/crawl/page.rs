@@ -5,7 +5,6 @@ use std::collections::HashSet;
 
 use anyhow::Result;
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use super::files::Files;
@@ -16,6 +15,7 @@ use super::reported::Reported;
 use super::worker::{Orders, redirect};
 use crate::task::{ErrorClass, Place, TaskError};
 use crate::web::address::{Normalizer, Refusal};
+use crate::web::digest::Digest;
 use crate::web::http::Exchange;
 use crate::web::links::{self, LinkKind, Wanted};
 use crate::web::mime::ContentType;
@@ -64,7 +64,7 @@ struct Output<'a> {
     charset: Option<&'a str>,
     bytes: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
-    digest: Option<&'a str>,
+    digest: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     title: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -132,7 +132,7 @@ impl Reader {
         self.check_redirects(order, redirect.as_ref())?;
         let content_type = content_type(&exchange);
         let kept = self.is_kept(&content_type);
-        let digest = Sha256::digest(exchange.body());
+        let digest = Digest::of(exchange.body());
         let content = self.content(&exchange, url, &content_type);
         let mut asked = content.asked;
         for value in exchange.head.all("x-robots-tag") {
@@ -149,8 +149,8 @@ impl Reader {
         let links = self.links(&content, redirect.as_ref());
         self.files.edges(url, &links, place)?;
         let follow = self.options.follow_nofollow || !asked.nofollow;
-        let found = if follow { self.found(&links) } else { Found::default() };
-        let digest_text = format!("sha256:{}", hex(&digest));
+        let n_known = content.page.as_ref().map_or(0, |page| page.n_known);
+        let found = if follow { self.found(&links) } else { Vec::new() };
         let page = content.page.as_ref();
         let shown_redirect = redirect.clone().map(without_credentials);
         let canonical = page.and_then(|page| page.canonical.clone()).map(without_credentials);
@@ -161,24 +161,23 @@ impl Reader {
             essence: Some(&*content_type.essence).filter(|essence| !essence.is_empty()),
             charset: content.charset,
             bytes: exchange.body().len(),
-            digest: Some(&digest_text),
+            digest: Some(digest.to_string()),
             title: page.and_then(|page| page.title.as_deref()),
             canonical: canonical.as_ref(),
-            links: links.len(),
+            links: links.len() + n_known,
             noindex: asked.noindex,
             nofollow: asked.nofollow,
             warc: archived,
         };
         let is_page = (200..300).contains(&exchange.status) && !exchange.body().is_empty();
         let report = PageReport {
-            digest: is_page.then(|| *digest.first_chunk().expect("32 bytes are more than 16")),
+            digest: is_page.then(|| digest.half()),
             bytes: exchange.body().len() as u64,
             slow_down: None,
             is_redirect: redirect.is_some(),
             refused: (!kept).then(|| format!("type: {}", content_type.essence).into()),
             simhash: page.and_then(|page| page.simhash).filter(|_| is_page && kept),
-            found: found.links,
-            n_known: found.n_known,
+            found,
         };
         let output = serde_json::to_vec(&output).expect("texts and numbers only");
         Ok(Read { output, report: Report::Page(report).encode() })
@@ -204,7 +203,7 @@ impl Reader {
         if content.is_html() {
             let label = content.charset.as_deref();
             let (text, charset) = charset::decode(body, label, true, url.host_str());
-            let page = links::page(&text, url, &self.wanted);
+            let page = self.page(&text, url);
             let asked = Directives { noindex: page.robots.noindex, nofollow: page.robots.nofollow };
             return Content { charset: Some(charset), page: Some(page), asked, listed: Vec::new() };
         }
@@ -215,27 +214,38 @@ impl Reader {
         Content { listed, ..Content::default() }
     }
 
+    /// What is read of a page: where nobody wants them all, without the links that this rank has
+    /// reported.
+    fn page(&self, text: &str, url: &Url) -> links::Page {
+        if self.files.wants_edges() {
+            return links::page(text, url, &self.wanted);
+        }
+        links::page_without(text, url, &self.wanted, &|written| self.reported.knows(written))
+    }
+
     /// Everything that a page links to, each address once for each kind of link.
     fn links<'c>(&self, content: &'c Content, redirect: Option<&'c Url>) -> Vec<Outlink<'c>> {
-        let outlink = |url, kind, nofollow, text| {
+        let outlink = |url, kind, nofollow, text, written| {
             let to = match self.normalizer.normalize(Url::clone(url)) {
                 Err(Refusal::Scheme) => return None,
                 to => to,
             };
-            Some(Outlink { url, to, kind, nofollow, text })
+            Some(Outlink { url, to, kind, nofollow, text, written })
         };
         let page = content.page.iter().flat_map(|page| &page.links);
         let page = page.filter_map(|link| {
-            outlink(&link.url, link.kind.as_str(), link.nofollow, link.text.as_deref())
+            let (kind, text) = (link.kind.as_str(), link.text.as_deref());
+            outlink(&link.url, kind, link.nofollow, text, link.written)
         });
-        let listed = content.listed.iter().filter_map(|url| outlink(url, "sitemap", false, None));
-        let redirect = redirect.into_iter().filter_map(|url| outlink(url, REDIRECT, false, None));
+        let other = |kind| move |url| outlink(url, kind, false, None, None);
+        let listed = content.listed.iter().filter_map(other("sitemap"));
+        let redirect = redirect.into_iter().filter_map(other(REDIRECT));
         redirect.chain(page).chain(listed).collect()
     }
 
     /// What of it this rank has not reported yet, judged.
-    fn found(&self, links: &[Outlink<'_>]) -> Found<'static> {
-        let mut found = Found::default();
+    fn found(&self, links: &[Outlink<'_>]) -> Vec<Link<'static>> {
+        let mut found = Vec::new();
         let ways = links.iter().filter(|link| self.options.follow_nofollow || !link.nofollow);
         for link in
             ways.filter(|link| link.kind != LinkKind::Resource.as_str() || self.wanted.resources)
@@ -245,11 +255,10 @@ impl Reader {
                 Err(_) => Cow::Owned(shortened(link.url)),
             };
             // A redirect may bring nearer to the seeds what a link has told before.
-            if link.kind != REDIRECT && !self.reported.is_new(&address) {
-                found.n_known += 1;
+            if link.kind != REDIRECT && !self.reported.is_new(&address, link.written) {
                 continue;
             }
-            found.links.push(Link {
+            found.push(Link {
                 url: Cow::Owned(address.into_owned()),
                 pattern: self.options.pattern(link.to.as_ref().ok()),
                 refused: self.refusal(link).map(Cow::Owned),
@@ -283,12 +292,8 @@ pub(super) struct Outlink<'c> {
     pub(super) kind: &'static str,
     pub(super) nofollow: bool,
     pub(super) text: Option<&'c str>,
-}
-
-#[derive(Debug, Default)]
-struct Found<'a> {
-    links: Vec<Link<'a>>,
-    n_known: u32,
+    /// [`links::Link::written`].
+    written: Option<u64>,
 }
 
 /// A server that asks to be left alone for a while.
@@ -327,12 +332,4 @@ fn without_credentials(mut url: Url) -> Url {
     // Where neither may be set there is none.
     let _ = url.set_username("").and_then(|()| url.set_password(None));
     url
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

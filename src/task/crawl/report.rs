@@ -47,8 +47,6 @@ pub(super) struct PageReport<'a> {
     /// What this rank has not reported before.
     #[serde(borrow)]
     pub(super) found: Vec<Link<'a>>,
-    /// How many links were left out because this rank has reported them before.
-    pub(super) n_known: u32,
 }
 
 /// An address that a page leads to.

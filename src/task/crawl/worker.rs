@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use url::Url;
 
 use super::options::Options;
-use super::order::{Order, Step};
+use super::order::{Address, Order, Step};
 use super::page::Reader;
 use super::report::Report;
 use crate::task::{Context, Done, ErrorClass, Input, Place, TaskError, Work};
@@ -124,8 +123,8 @@ impl Crawler {
 
 impl Work for Crawler {
     fn write_input(&self, input: &Input, record: &mut Vec<u8>) {
-        let url = Order::read(input).map(|order| Value::from(&*order.url)).unwrap_or_default();
-        record.extend_from_slice(serde_json::json!({ "url": url }).to_string().as_bytes());
+        let address = Address::read(input).unwrap_or_default();
+        serde_json::to_writer(record, &address).expect("memory takes what is written");
     }
 
     fn run(

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 use regex::Regex;
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 
+use crate::web::digest::Digest;
 use crate::web::http::Reply;
 use crate::web::links::{self, Found};
 use crate::web::{charset, mime::ContentType};
@@ -72,7 +72,7 @@ impl Reader {
             url: reply.url.to_string(),
             charset,
             bytes: reply.body.len(),
-            digest: digest(&reply.body),
+            digest: Digest::of(&reply.body).to_string(),
             title,
             links,
             redirects: reply.redirects,
@@ -111,15 +111,6 @@ fn captures(regex: &Regex, text: &str) -> Vec<String> {
     matches.filter_map(|all| Some(all.get(group)?.as_str().to_owned())).collect()
 }
 
-fn digest(body: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let mut text = "sha256:".to_owned();
-    for byte in Sha256::digest(body) {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use url::Url;
@@ -152,8 +143,7 @@ mod tests {
             serde_json::json!({
                 "status": 200, "url": "http://h/d/", "type": "text/html", "charset": "UTF-8",
                 "bytes": 46, "title": "T", "links": ["http://h/d/a", "http://h/d/b"],
-                "redirects": 1, "digest":
-                "sha256:a99b71239afe444a0717db21b389ee759d9c07465a7c48f5246d1f644a6828c6",
+                "redirects": 1, "digest": format!("blake3:{}", blake3::hash(html)),
             })
         );
     }

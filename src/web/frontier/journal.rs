@@ -83,6 +83,8 @@ pub(super) struct Journal {
     last: u64,
     /// Numbers of URLs and where their lines begin, some way apart.
     index: Vec<(u64, u64)>,
+    /// What was asked for last: most pages are asked for again at once, by all they led to.
+    asked: Option<(PageId, String)>,
 }
 
 impl Journal {
@@ -106,7 +108,8 @@ impl Journal {
     }
 
     fn new(file: File, path: PathBuf) -> Self {
-        Self { path, file, buffer: Vec::new(), written: 0, last: 0, index: Vec::new() }
+        let (buffer, index) = (Vec::new(), Vec::new());
+        Self { path, file, buffer, written: 0, last: 0, index, asked: None }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -206,6 +209,14 @@ impl Journal {
 
     /// A URL by its number.
     pub(super) fn url(&mut self, page: PageId) -> Result<String> {
+        let asked = match self.asked.take() {
+            Some(asked) if asked.0 == page => asked,
+            _ => (page, self.read(page)?),
+        };
+        Ok(self.asked.insert(asked).1.clone())
+    }
+
+    fn read(&mut self, page: PageId) -> Result<String> {
         self.flush()?;
         let place = self.index.partition_point(|(n, _)| *n <= page.0) - 1;
         let begin = format!("{{\"n\":{page},\"url\":");

@@ -26,7 +26,8 @@ pub(super) trait Hear {
     /// Whether [`Self::text`] that is HTML is wanted; else it may be left out.
     fn wants_text(&self) -> bool;
 
-    /// A piece of text; `inside`: of the element whose text is no HTML.
+    /// A piece of text; `inside`: of the title, the text area or the plain text that it is in. What
+    /// is [`Tag::raw_text`] is left out.
     fn text(&mut self, text: &[u8], inside: Option<Tag>);
 
     /// Any tag ends a word, wanted or not.

@@ -25,11 +25,12 @@ mod srcset;
 mod tags;
 mod text;
 mod vocabulary;
+mod written;
 
 use url::Url;
 
 pub use meta::Refresh;
-pub use page::{Link, LinkKind, Page, Wanted, page};
+pub use page::{Known, Link, LinkKind, Page, Wanted, page, page_without};
 pub use scan::{Found, Scan, scan};
 
 /// Longer addresses are junk; without a bound, a long base would multiply with every link.

@@ -61,6 +61,8 @@ pub struct Page {
     /// Where it leads over http and https, in the order of the document, each address once for
     /// each kind of link: without fragments, and without links that stay on the page.
     pub links: Vec<Link>,
+    /// Links that were known, and are not among them.
+    pub n_known: usize,
     /// Links beyond [`Wanted::max_links`], and those that are too long.
     pub n_links_dropped: usize,
     /// The fingerprint of its words, where it was wanted and there are enough of them.
@@ -78,7 +80,13 @@ pub struct Link {
     pub nofollow: bool,
     /// Its text, white space collapsed, where it was wanted and there is some.
     pub text: Option<String>,
+    /// XXH3-64 of what it says on any page of its base's folder: its address as written, its kind
+    /// and whether to follow it. `None` where that may depend on the page.
+    pub written: Option<u64>,
 }
+
+/// Whether a link is known, by [`Link::written`].
+pub type Known<'k> = dyn Fn(u64) -> bool + 'k;
 
 /// What makes a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -121,9 +129,14 @@ impl LinkKind {
 
 /// Reads `html`, the page at `url`.
 pub fn page(html: &str, url: &Url, wanted: &Wanted) -> Page {
-    match read(html, Reader::new(url, wanted)) {
+    page_without(html, url, wanted, &|_| false)
+}
+
+/// The same, but links that are `known` are only counted.
+pub fn page_without(html: &str, url: &Url, wanted: &Wanted, known: &Known<'_>) -> Page {
+    match read(html, Reader::new(url, wanted, known)) {
         End::Page(page) => *page,
-        End::LateBase(base) => match read(html, Reader::with_base(url, wanted, base)) {
+        End::LateBase(base) => match read(html, Reader::with_base(url, wanted, known, base)) {
             End::Page(page) => *page,
             End::LateBase(_) => unreachable!("a base that is known is not looked for"),
         },

@@ -1,5 +1,6 @@
 //! Puts a [`Page`] together from its tags and texts.
 
+use memchr::memchr;
 use rustc_hash::FxHashSet;
 use url::Url;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -7,10 +8,11 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::attributes::Attributes;
 use super::hear::Hear;
 use super::meta::{self, Refresh};
-use super::page::{Link, LinkKind, Page, Wanted};
+use super::page::{Known, Link, LinkKind, Page, Wanted};
 use super::srcset;
 use super::text::Collapsed;
 use super::vocabulary::{Attribute, Tag};
+use super::written::{folder, is_of_folder, leads_elsewhere};
 use super::{MAX_TITLE, MAX_URL, is_blank, without_fragment};
 use crate::web::robots::Directives;
 use crate::web::simhash::Simhash;
@@ -29,9 +31,12 @@ pub(super) enum End {
 /// Reads one page.
 pub(super) struct Reader<'w> {
     wanted: &'w Wanted,
+    known: &'w Known<'w>,
     /// The page's address.
     url: Url,
     base: Option<Url>,
+    /// The [`folder`] of the base.
+    folder: u64,
     /// Whether an address has been resolved.
     is_resolving: bool,
     title: Option<Collapsed>,
@@ -40,8 +45,9 @@ pub(super) struct Reader<'w> {
     robots: Directives,
     refresh: Option<Refresh>,
     links: Vec<Link>,
+    n_known: usize,
     n_dropped: usize,
-    /// XXH3-64 of what each link says: its address as written, its kind, whether to follow it.
+    /// [`Link::written`] of each, and of those that are not of a folder.
     seen: FxHashSet<u64>,
     /// The text of the link at this index, while in it.
     text: Option<(usize, Collapsed)>,
@@ -49,11 +55,13 @@ pub(super) struct Reader<'w> {
 }
 
 impl<'w> Reader<'w> {
-    pub(super) fn new(url: &Url, wanted: &'w Wanted) -> Self {
+    pub(super) fn new(url: &Url, wanted: &'w Wanted, known: &'w Known<'w>) -> Self {
         Self {
             wanted,
+            known,
             url: without_fragment(url.clone()),
             base: None,
+            folder: folder(url),
             is_resolving: false,
             title: None,
             is_in_title: false,
@@ -61,6 +69,7 @@ impl<'w> Reader<'w> {
             robots: Directives::default(),
             refresh: None,
             links: Vec::new(),
+            n_known: 0,
             n_dropped: 0,
             seen: FxHashSet::default(),
             text: None,
@@ -69,8 +78,13 @@ impl<'w> Reader<'w> {
     }
 
     /// One for a page whose base is known.
-    pub(super) fn with_base(url: &Url, wanted: &'w Wanted, base: Url) -> Self {
-        Self { base: Some(base), ..Self::new(url, wanted) }
+    pub(super) fn with_base(
+        url: &Url,
+        wanted: &'w Wanted,
+        known: &'w Known<'w>,
+        base: Url,
+    ) -> Self {
+        Self { folder: folder(&base), base: Some(base), ..Self::new(url, wanted, known) }
     }
 
     pub(super) fn max_attribute(&self) -> usize {
@@ -91,16 +105,15 @@ impl<'w> Reader<'w> {
         if self.is_resolving && base != self.url {
             return Some(End::LateBase(base));
         }
+        self.folder = folder(&base);
         self.base = Some(base);
         None
     }
 
     /// The address that `href` means, where it can be fetched and is not on this very page.
-    fn resolve(&mut self, href: &str) -> Option<Url> {
-        self.is_resolving = true;
-        let is_inner = href.contains('#') || is_blank(href);
+    fn resolve(&mut self, address: &str, is_inner: bool) -> Option<Url> {
         let base = self.base.as_ref().unwrap_or(&self.url);
-        let url = without_fragment(base.join(leading_part(href)).ok()?);
+        let url = without_fragment(base.join(address).ok()?);
         if !matches!(url.scheme(), "http" | "https") || is_inner && url == self.url {
             return None;
         }
@@ -113,23 +126,34 @@ impl<'w> Reader<'w> {
 
     /// Takes a link; whether it is new.
     fn link(&mut self, href: &str, kind: LinkKind, nofollow: bool) -> bool {
-        let address = leading_part(href);
+        self.is_resolving = true;
+        let (address, is_inner) = leading_part(href);
+        if address.is_empty() && self.base.is_none() {
+            return false;
+        }
         let seed = 2 * kind as u64 + u64::from(nofollow);
-        let hash = xxh3_64_with_seed(address.as_bytes(), seed);
+        let hash = xxh3_64_with_seed(address.as_bytes(), self.folder.wrapping_add(seed));
         if self.seen.contains(&hash) {
             return false;
         }
-        let Some(url) = self.resolve(href) else { return false };
-        self.keep(url, kind, nofollow, hash)
-    }
-
-    fn keep(&mut self, url: Url, kind: LinkKind, nofollow: bool, hash: u64) -> bool {
-        if self.links.len() >= self.wanted.max_links {
+        let is_of_folder =
+            is_of_folder(address) && (!is_inner || leads_elsewhere(address, &self.url));
+        let is_known = is_of_folder && (self.known)(hash);
+        let url = if is_known { None } else { self.resolve(address, is_inner) };
+        if !is_known && url.is_none() {
+            return false;
+        }
+        if self.links.len() + self.n_known >= self.wanted.max_links {
             self.n_dropped += 1;
             return false;
         }
         self.seen.insert(hash);
-        self.links.push(Link { url, kind, nofollow, text: None });
+        let Some(url) = url else {
+            self.n_known += 1;
+            return false;
+        };
+        let written = is_of_folder.then_some(hash);
+        self.links.push(Link { url, kind, nofollow, text: None, written });
         true
     }
 
@@ -228,11 +252,12 @@ const RESOURCES: &[&str] =
 
 /// An address without its fragment, which leads nowhere else; but with it where a blank or a
 /// control character stands before it, for those are dropped only at an address's end (URL
-/// Standard, basic URL parser).
-fn leading_part(href: &str) -> &str {
-    match href.split_once('#') {
-        Some((address, _)) if !address.ends_with(|c| c <= ' ') => address,
-        _ => href,
+/// Standard, basic URL parser). Also whether it may be a place on its page.
+fn leading_part(href: &str) -> (&str, bool) {
+    match memchr(b'#', href.as_bytes()) {
+        Some(at) if !href[..at].ends_with(|c| c <= ' ') => (&href[..at], true),
+        Some(_) => (href, true),
+        None => (href, is_blank(href)),
     }
 }
 
@@ -358,6 +383,7 @@ impl Hear for Reader<'_> {
             robots: self.robots,
             refresh: self.refresh.take(),
             links: std::mem::take(&mut self.links),
+            n_known: self.n_known,
             n_links_dropped: self.n_dropped,
             simhash: self.simhash.take().and_then(Simhash::finish),
         })))

@@ -2,8 +2,9 @@
 //! attributes takes less time than its states do.
 //!
 //! Plain are whole tags in small letters, with nothing in their attributes that must be decoded,
-//! and text that nobody asks for. All else the tokenizer reads, and what such tags stand in:
-//! texts that are no HTML, comments, `<svg>` and `<math>`.
+//! scripts and styles; and, where nobody asks for text, text, comments and drawings. All else the
+//! tokenizer reads, and what such tags stand in: titles and text areas, `<math>`, and `<svg>` with
+//! more in it than shapes.
 //!
 //! **Invariant:** what is heard of a page is the same as without; but for a line feed that is lost
 //! where nothing but plain tags stands between it and a carriage return.
@@ -13,12 +14,12 @@ use std::convert::Infallible;
 use std::rc::Rc;
 
 use html5gum::{Readable as _, Reader, Tokenizer};
-use memchr::memchr;
+use memchr::{memchr, memmem};
 
 use super::attributes::Attributes;
 use super::hear::{Audience, Hear};
 use super::tags::Tags;
-use super::vocabulary::Tag;
+use super::vocabulary::{RawText, Tag};
 
 /// Where the tokenizer stops in a text that is HTML.
 const IN_TEXT: &[u8] = b"&<\0\r";
@@ -36,15 +37,12 @@ pub(super) fn tokens<H: Hear>(html: &str, hear: H, max_attribute: usize) -> Toke
     Tokenizer::new_with_emitter(skim, tags)
 }
 
-/// What becomes of tags where they are plain, a bit for each.
+/// What becomes of tags where they are plain: of start tags, and of end tags, a bit for each.
 #[derive(Clone, Copy, Debug)]
 struct Heard {
-    /// Start tags that are heard.
-    starts: u32,
-    /// End tags that are heard.
-    ends: u32,
-    /// Of those, tags that the tokenizer reads: what follows depends on them.
-    left: u32,
+    heard: [u32; 2],
+    /// The tokenizer reads them: what follows depends on them, or somebody stops there.
+    left: [u32; 2],
 }
 
 impl Heard {
@@ -54,23 +52,24 @@ impl Heard {
             let bit = |&tag: &Tag| u32::from(is_one(tag)) << tag as u32;
             Tag::ALL.iter().map(bit).sum()
         };
-        let is_left = |tag: Tag| tag.state_after().is_some() || hear.gives(tag);
+        let has_own_states = |tag: Tag| tag.state_after().is_some() && tag.raw_text().is_none();
         Self {
-            starts: bits(&|tag| hear.wants(tag) || tag.state_after().is_some()),
-            ends: bits(&|tag| hear.wants_end(tag)),
-            left: bits(&is_left),
+            heard: [bits(&|tag| hear.wants(tag)), bits(&|tag| hear.wants_end(tag))],
+            left: [
+                bits(&|tag| has_own_states(tag) || hear.wants(tag) && hear.gives(tag)),
+                bits(&|tag| hear.wants_end(tag) && hear.gives(tag)),
+            ],
         }
     }
 
     #[inline]
     fn has(self, tag: Tag, is_end: bool) -> bool {
-        let bits = if is_end { self.ends } else { self.starts };
-        bits & 1 << tag as u32 != 0
+        self.heard[usize::from(is_end)] & 1 << tag as u32 != 0
     }
 
     #[inline]
-    fn leaves(self, tag: Tag) -> bool {
-        self.left & 1 << tag as u32 != 0
+    fn leaves(self, tag: Tag, is_end: bool) -> bool {
+        self.left[usize::from(is_end)] & 1 << tag as u32 != 0
     }
 }
 
@@ -89,11 +88,12 @@ impl<H: Hear> Skim<'_, H> {
     fn read_plain(&mut self) {
         let mut audience = self.audience.borrow_mut();
         while audience.is_plain {
-            if !audience.hear.wants_text() {
+            let wants_text = audience.hear.wants_text();
+            if !wants_text {
                 let rest = &self.html[self.at..];
                 self.at += memchr(b'<', rest).unwrap_or(rest.len());
             }
-            let tag = plain_tag(&self.html[self.at..], self.heard, &mut self.attributes);
+            let tag = plain(&self.html[self.at..], self.heard, wants_text, &mut self.attributes);
             let Some((length, heard)) = tag else { return };
             self.at += length;
             audience.has_passed = true;
@@ -140,35 +140,127 @@ impl<H: Hear> Reader for Skim<'_, H> {
     }
 }
 
-/// The length of the tag that stands here, if it is plain; and if it is to be heard, which it is,
-/// and whether it is an end tag.
-fn plain_tag(
+/// The length of what stands here, a tag, an element without links or a comment, if it is plain; and
+/// if it is a tag to be heard, which it is, and whether it is an end tag.
+fn plain(
     html: &[u8],
     heard: Heard,
+    wants_text: bool,
     attributes: &mut Attributes,
 ) -> Option<(usize, Option<(Tag, bool)>)> {
-    let (is_end, start) = match html {
-        [b'<', b'/', b'a'..=b'z', ..] => (true, 2),
-        [b'<', b'a'..=b'z', ..] => (false, 1),
+    if !wants_text && html.starts_with(COMMENT) {
+        return Some((comment_end(html, 0)?, None));
+    }
+    let (name, end, is_end) = tag_name(html, 0)?;
+    match name {
+        b"svg" if !is_end && !wants_text => return Some((drawing_end(html, end)?, None)),
+        b"svg" | b"math" => return None,
+        _ => {}
+    }
+    let tag = Tag::of(name);
+    if tag.is_some_and(|tag| heard.leaves(tag, is_end)) {
+        return None;
+    }
+    let is_heard = tag.is_some_and(|tag| heard.has(tag, is_end));
+    let mut length = if is_heard && !is_end {
+        attributes.clear();
+        tag_end(html, end, |name, value| attributes.add_plain(name, value))?
+    } else {
+        tag_end(html, end, |_, _| true)?
+    };
+    if !is_end && let Some(text) = tag.and_then(Tag::raw_text) {
+        length = element_end(html, length, name, text)?;
+    }
+    Some((length, tag.filter(|_| is_heard).map(|tag| (tag, is_end))))
+}
+
+/// Behind the end tag of an element `name` whose text begins at `at`, if that is plain (HTML
+/// standard, 13.2.5.12 to 13.2.5.20).
+fn element_end(html: &[u8], mut at: usize, name: &[u8], text: RawText) -> Option<usize> {
+    loop {
+        at += memchr(b'<', html.get(at..)?)? + 1;
+        let after = &html[at..];
+        if text == RawText::Script && after.starts_with(b"!--") {
+            return None;
+        }
+        let end = at + 1 + name.len();
+        let is_end = after.first() == Some(&b'/')
+            && html.get(at + 1..end).is_some_and(|here| here.eq_ignore_ascii_case(name))
+            && html.get(end).is_some_and(|&byte| is_space(byte) || matches!(byte, b'/' | b'>'));
+        if is_end {
+            return tag_end(html, end, |_, _| true);
+        }
+    }
+}
+
+/// What is in drawings that leads nowhere and holds no HTML.
+const SHAPES: &[&[u8]] = &[
+    b"circle",
+    b"defs",
+    b"ellipse",
+    b"g",
+    b"line",
+    b"mask",
+    b"path",
+    b"polygon",
+    b"polyline",
+    b"rect",
+    b"stop",
+    b"symbol",
+    b"text",
+    b"tspan",
+    b"use",
+];
+
+/// Behind the `<svg>` whose start tag's name ends at `at`, if there is nothing in it but shapes,
+/// texts and comments.
+fn drawing_end(html: &[u8], at: usize) -> Option<usize> {
+    let mut at = tag_end(html, at, |_, _| true)?;
+    if html[at - 2] == b'/' {
+        return None; // it may be empty
+    }
+    loop {
+        at += memchr(b'<', &html[at..])?;
+        if html[at..].starts_with(COMMENT) {
+            at = comment_end(html, at)?;
+            continue;
+        }
+        let (name, end, is_end) = tag_name(html, at)?;
+        let is_last = is_end && name == b"svg";
+        if !is_last && !SHAPES.contains(&name) {
+            return None;
+        }
+        at = tag_end(html, end, |_, _| true)?;
+        if is_last {
+            return Some(at);
+        }
+    }
+}
+
+const COMMENT: &[u8] = b"<!--";
+
+/// Behind the comment that stands at `at`, if the first two hyphens in it are its end.
+fn comment_end(html: &[u8], at: usize) -> Option<usize> {
+    let text = &html[at + COMMENT.len()..];
+    if matches!(text, [b'>' | b'-', ..]) {
+        return None;
+    }
+    let end = memmem::find(text, b"--")?;
+    (text.get(end + 2) == Some(&b'>')).then_some(at + COMMENT.len() + end + 3)
+}
+
+/// The name of the tag that stands at `at`, where it ends, and whether it is an end tag; if the
+/// name is whole, and in small letters.
+fn tag_name(html: &[u8], at: usize) -> Option<(&[u8], usize, bool)> {
+    let (is_end, start) = match &html[at..] {
+        [b'<', b'/', b'a'..=b'z', ..] => (true, at + 2),
+        [b'<', b'a'..=b'z', ..] => (false, at + 1),
         _ => return None,
     };
     let is_of_name = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
     let end = start + html[start..].iter().position(|byte| !is_of_name(byte))?;
     let is_whole = is_space(html[end]) || matches!(html[end], b'/' | b'>');
-    let name = &html[start..end];
-    if !is_whole || matches!(name, b"svg" | b"math") {
-        return None;
-    }
-    let tag = Tag::of(name).filter(|&tag| heard.has(tag, is_end));
-    let length = match tag {
-        Some(tag) if heard.leaves(tag) => return None,
-        Some(_) if !is_end => {
-            attributes.clear();
-            tag_end(html, end, |name, value| attributes.add_plain(name, value))?
-        }
-        _ => tag_end(html, end, |_, _| true)?,
-    };
-    Some((length, tag.map(|tag| (tag, is_end))))
+    is_whole.then_some((&html[start..end], end, is_end))
 }
 
 /// Behind the tag whose name ends at `at`, if it is whole (HTML standard, 13.2.5.32 to 13.2.5.40)

@@ -155,7 +155,9 @@ impl<H: Hear> Emitter for Tags<H> {
 
     #[inline]
     fn emit_string(&mut self, text: &[u8]) {
-        self.audience.borrow_mut().text(text, self.inside);
+        if self.inside.and_then(Tag::raw_text).is_none() {
+            self.audience.borrow_mut().text(text, self.inside);
+        }
     }
 
     #[inline]

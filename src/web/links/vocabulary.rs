@@ -56,4 +56,22 @@ impl Tag {
             _ => None,
         }
     }
+
+    /// What stands in the element, if that is nothing to read.
+    pub(super) fn raw_text(self) -> Option<RawText> {
+        match self.state_after()? {
+            State::ScriptData => Some(RawText::Script),
+            State::RawText => Some(RawText::Other),
+            _ => None,
+        }
+    }
+}
+
+/// Texts that end with the first end tag of their element's name, whatever else is in them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RawText {
+    /// Up to `<!--`.
+    Script,
+    /// All of it.
+    Other,
 }

@@ -173,6 +173,51 @@ fn the_first_base_is_for_the_whole_page() {
 }
 
 #[test]
+fn known_links_are_only_counted() {
+    let url = |path: &str| Url::parse(&format!("http://example.org/{path}")).unwrap();
+    let read = |html: &str, at: &str, known: &[u64]| {
+        page_without(html, &url(at), &Wanted::default(), &|written| known.contains(&written))
+    };
+    let one = read("<a href=b><a href=a#x><a href=/c>", "dir/a", &[]);
+    assert_eq!((links(&one), one.n_known), (vec!["anchor /dir/b".into(), "anchor /c".into()], 0));
+    let known: Vec<_> = one.links.iter().filter_map(|link| link.written).collect();
+    assert_eq!(known.len(), 2);
+    // Elsewhere in the folder the same is written, a place on the page itself, and others.
+    let html = "<a href=/c><a href=b#x><a href=b#y><a href=?b><a href=b rel=nofollow><a href=d>";
+    let other = read(html, "dir/b", &known);
+    assert_eq!((links(&other).len(), other.n_known), (3, 1), "{other:?}");
+    assert_eq!(read("<a href=b#x>", "dir/c", &known).n_known, 1);
+    for (at, base) in [("b", ""), ("dir/", "<base href=/>"), ("dir/x/y", "")] {
+        let html = format!("{base}<a href=b>");
+        assert_eq!(read(&html, at, &known).n_known, 0, "{at} {base}");
+    }
+    let few = Wanted { max_links: 1, ..Wanted::default() };
+    let page = page_without("<a href=b><a href=c>", &url("dir/c"), &few, &|w| known.contains(&w));
+    assert_eq!((page.n_known, page.links.len(), page.n_links_dropped), (1, 0, 1));
+}
+
+#[test]
+fn plain_scripts_styles_and_drawings_hide_their_links() {
+    for html in [
+        "<script><a href=x></scripts><a href=x></SCRIPT ><a href=y>",
+        "<script a='</script>'>if (1 <2) '</a>'</script/><a href=y>",
+        "<script/><a href=x></script><a href=y>",
+        "<script><!-- <script> </script><a href=x> --></script><a href=y>",
+        "<style a=1><!-- </style\n><a href=y>",
+        "<svg><path d='<a href=x>'/><!-- <a href=x> --><text>b</text></svg><a href=y>",
+        "<svg><!--></svg><a href=y>",
+        "<!-- -- <a href=x> --!><a href=y>",
+        "<!-- </a><a href=x> -- > <a href=x> --><a href=y>",
+    ] {
+        check(html, &["anchor /dir/y"]);
+    }
+    check("<svg><g><a href=x></g></svg><a href=y>", &["anchor /dir/x", "anchor /dir/y"]);
+    check("<svg><g><p><a href=x></svg>", &["anchor /dir/x"]);
+    check("<!---><a href=x>-->", &["anchor /dir/x"]);
+    check("<script><a href=x>", &[]);
+}
+
+#[test]
 fn frames_are_pages_and_resources_only_where_asked_for() {
     let html = "<frameset><frame src=f></frameset><iframe src=i></iframe>
         <img src=a.png srcset='b.png 1x, c.png 2x'><picture><source srcset=d.png></picture>
