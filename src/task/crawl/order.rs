@@ -1,77 +1,75 @@
-//! What a worker is to do for the frontier, as it stands in a task's input.
+//! What a worker is to do for the frontier, as it stands in a task's input: one line of fields
+//! with a blank between, the address last.
 
-use std::borrow::Cow;
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use serde::{Deserialize, Serialize};
 
 use crate::task::Input;
 
+const N_FIELDS: usize = 10;
+
+/// What stands for a field that there is not.
+const NONE: &str = "-";
+
 /// A crawl's task: one exchange with one host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Order {
     /// What for.
-    #[serde(rename = "s")]
     pub(super) step: Step,
     /// The page's address, robots.txt's, or the host's whose addresses are wanted.
-    #[serde(rename = "u")]
     pub(super) url: Box<str>,
     /// Where to connect to; none before the host is resolved.
-    #[serde(rename = "a", default, skip_serializing_if = "Vec::is_empty")]
     pub(super) addresses: Vec<IpAddr>,
     /// The frontier's numbers.
-    #[serde(rename = "n", default)]
     pub(super) numbers: Numbers,
 }
 
 /// What an exchange is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// A page is wanted.
-    #[serde(rename = "p")]
     Page,
     /// A page that failed because of its host: no rank is asked for it.
-    #[serde(rename = "f")]
     Failed,
     /// A host's robots.txt is wanted.
-    #[serde(rename = "r")]
     Robots,
     /// A host's addresses are wanted.
-    #[serde(rename = "d")]
     Resolve,
+}
+
+impl Step {
+    const ALL: [Self; 4] = [Self::Page, Self::Failed, Self::Robots, Self::Resolve];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Page => "page",
+            Self::Failed => "failed",
+            Self::Robots => "robots",
+            Self::Resolve => "resolve",
+        }
+    }
 }
 
 /// The frontier's numbers of a task: what rank 0 needs to know again when it has ended, and
 /// what stands in a page's record.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Numbers {
     /// The host.
-    #[serde(rename = "h")]
     pub(super) host: u32,
     /// The page.
-    #[serde(rename = "p")]
     pub(super) page: u64,
     /// The page that led there.
-    #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
     pub(super) from: Option<u64>,
     /// Links from a seed.
-    #[serde(rename = "d")]
     pub(super) depth: u32,
     /// Redirects that led there.
-    #[serde(rename = "r")]
     pub(super) hops: u8,
     /// Earlier attempts.
-    #[serde(rename = "t")]
     pub(super) attempts: u32,
     /// How many of them ended because their rank died.
-    #[serde(rename = "c", default, skip_serializing_if = "is_zero")]
     pub(super) crashes: u32,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-fn is_zero(n: &u32) -> bool {
-    *n == 0
 }
 
 impl Order {
@@ -87,34 +85,58 @@ impl Order {
 
     /// As a task's input.
     pub(super) fn input(&self) -> Input {
-        Input::Text(serde_json::to_string(self).expect("texts and numbers only").into())
+        let Self { step, url, addresses, numbers } = self;
+        let Numbers { host, page, from, depth, hops, attempts, crashes } = numbers;
+        let from = from.map_or_else(|| NONE.to_owned(), |from| from.to_string());
+        let addresses: Vec<_> = addresses.iter().map(IpAddr::to_string).collect();
+        let addresses = if addresses.is_empty() { NONE.to_owned() } else { addresses.join(",") };
+        let step = step.name();
+        let line = format!(
+            "{step} {host} {page} {from} {depth} {hops} {attempts} {crashes} {addresses} {url}"
+        );
+        Input::Text(line.into())
     }
 
     /// What an input says.
     pub(super) fn read(input: &Input) -> Result<Self> {
-        let order: Self = parse(input)?;
-        ensure!(!order.url.is_empty(), "a crawl's task without an address");
-        Ok(order)
+        Self::parse(input).context("a crawl's task cannot be read")
+    }
+
+    fn parse(input: &Input) -> Result<Self> {
+        let mut fields = fields(input)?;
+        let mut next = || fields.next().context("it has too few fields");
+        let name = next()?;
+        let step = Step::ALL.into_iter().find(|step| step.name() == name);
+        let step = step.with_context(|| format!("it has the unknown step `{name}`"))?;
+        let numbers = Numbers {
+            host: next()?.parse()?,
+            page: next()?.parse()?,
+            from: there(next()?).map(str::parse).transpose()?,
+            depth: next()?.parse()?,
+            hops: next()?.parse()?,
+            attempts: next()?.parse()?,
+            crashes: next()?.parse()?,
+        };
+        let addresses = there(next()?).map(|list| list.split(',').map(IpAddr::from_str).collect());
+        let addresses = addresses.transpose()?.unwrap_or_default();
+        let url = next()?;
+        ensure!(!url.is_empty(), "it has no address");
+        Ok(Self { step, url: url.into(), addresses, numbers })
     }
 }
 
-/// The address alone, as a record shows it.
-#[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct Address<'a> {
-    #[serde(borrow, rename(deserialize = "u"))]
-    url: Cow<'a, str>,
+/// The address in an input.
+pub(super) fn address(input: &Input) -> Result<&str> {
+    fields(input)?.last().context("it has no fields")
 }
 
-impl<'a> Address<'a> {
-    /// The one in an input.
-    pub(super) fn read(input: &'a Input) -> Result<Self> {
-        parse(input)
-    }
+fn fields(input: &Input) -> Result<impl Iterator<Item = &str>> {
+    let Input::Text(text) = input else { bail!("it is no text") };
+    Ok(text.splitn(N_FIELDS, ' '))
 }
 
-fn parse<'a, T: Deserialize<'a>>(input: &'a Input) -> Result<T> {
-    let Input::Text(text) = input else { bail!("a crawl's task is a text") };
-    serde_json::from_str(text).context("a crawl's task cannot be read")
+fn there(field: &str) -> Option<&str> {
+    Some(field).filter(|field| *field != NONE)
 }
 
 #[cfg(test)]
@@ -131,12 +153,15 @@ mod tests {
             let order =
                 Order { step, url: "http://h/ä\"".into(), addresses: addresses.clone(), numbers };
             assert_eq!(Order::read(&order.input()).unwrap(), order);
-            assert_eq!(Address::read(&order.input()).unwrap().url, "http://h/ä\"");
+            assert_eq!(address(&order.input()).unwrap(), "http://h/ä\"");
         }
         let bare = Order::page("http://h/");
         assert_eq!(Order::read(&bare.input()).unwrap(), bare);
-        for wrong in [Input::Number(3), Input::Text("".into()), Input::Text("{}".into())] {
-            assert!(Order::read(&wrong).is_err());
+        for wrong in
+            ["", "page", "page 1 2 - 3 4 5 6 - ", "page 1 2 - 3 4 5 - u", "p 1 2 - 3 4 5 6 - u"]
+        {
+            assert!(Order::read(&Input::Text(wrong.into())).is_err(), "{wrong}");
         }
+        assert!(Order::read(&Input::Number(3)).is_err());
     }
 }

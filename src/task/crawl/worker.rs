@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::options::Options;
-use super::order::{Address, Order, Step};
+use super::order::{Order, Step, address};
 use super::page::Reader;
 use super::report::Report;
+use crate::json;
 use crate::task::{Context, Done, ErrorClass, Input, Place, TaskError, Work};
 use crate::web::http::{Client, Exchange, Request};
 use crate::web::private;
@@ -123,8 +124,9 @@ impl Crawler {
 
 impl Work for Crawler {
     fn write_input(&self, input: &Input, record: &mut Vec<u8>) {
-        let address = Address::read(input).unwrap_or_default();
-        serde_json::to_writer(record, &address).expect("memory takes what is written");
+        record.extend_from_slice(b"{\"url\":");
+        json::put_text(record, address(input).unwrap_or_default());
+        record.push(b'}');
     }
 
     fn run(

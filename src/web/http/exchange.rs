@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
+use memchr::{memchr, memchr_iter};
 use url::Url;
 
 use crate::web::{Error, later};
@@ -126,9 +127,11 @@ impl Head {
 
     /// Names and values, in their order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let lines = self.0.split(|&byte| byte == b'\n').skip(1);
-        lines.filter_map(|line| {
-            let colon = line.iter().position(|&byte| byte == b':')?;
+        let starts = memchr_iter(b'\n', &self.0).map(|end| end + 1);
+        starts.filter_map(|start| {
+            let line = &self.0[start..];
+            let line = &line[..memchr(b'\n', line).unwrap_or(line.len())];
+            let colon = memchr(b':', line)?;
             Some((line[..colon].trim_ascii(), line[colon + 1..].trim_ascii()))
         })
     }

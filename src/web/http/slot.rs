@@ -7,6 +7,8 @@
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use memchr::memchr;
+
 use crate::web::private;
 
 /// The request at hand.
@@ -113,7 +115,7 @@ fn head(mut input: &[u8]) -> &[u8] {
 fn head_length(input: &[u8]) -> Option<usize> {
     let mut start = 0;
     loop {
-        let line = start + input[start..].iter().position(|&byte| byte == b'\n')?;
+        let line = start + memchr(b'\n', &input[start..])?;
         if matches!(input[start..line], [] | [b'\r']) {
             return Some(line + 1);
         }

@@ -1,7 +1,7 @@
 //! Puts a [`Page`] together from its tags and texts.
 
 use memchr::memchr;
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxBuildHasher, FxHashSet};
 use url::Url;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -19,6 +19,9 @@ use crate::web::simhash::Simhash;
 
 /// Characters of a link's text that are kept.
 const MAX_TEXT: usize = 200;
+
+/// Links that there is room for at first: as many as most pages have.
+const LINKS: usize = 28;
 
 /// How reading ends.
 pub(super) enum End {
@@ -71,7 +74,7 @@ impl<'w> Reader<'w> {
             links: Vec::new(),
             n_known: 0,
             n_dropped: 0,
-            seen: FxHashSet::default(),
+            seen: FxHashSet::with_capacity_and_hasher(LINKS, FxBuildHasher),
             text: None,
             simhash: wanted.simhash.then(Simhash::default),
         }

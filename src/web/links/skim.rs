@@ -216,9 +216,6 @@ const SHAPES: &[&[u8]] = &[
 /// texts and comments.
 fn drawing_end(html: &[u8], at: usize) -> Option<usize> {
     let mut at = tag_end(html, at, |_, _| true)?;
-    if html[at - 2] == b'/' {
-        return None; // it may be empty
-    }
     loop {
         at += memchr(b'<', &html[at..])?;
         if html[at..].starts_with(COMMENT) {
