@@ -143,12 +143,14 @@ struct TcpTransport {
     buffers: LazyBuffers,
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
+    /// Nobody has asked since the last input whether it is open.
+    is_fresh: bool,
 }
 
 impl TcpTransport {
     fn new(stream: TcpStream, buffers: LazyBuffers) -> Self {
         let stream = Arc::new(stream);
-        Self { stream, buffers, read_timeout: None, write_timeout: None }
+        Self { stream, buffers, read_timeout: None, write_timeout: None, is_fresh: true }
     }
 
     fn shutdown_handle(&self) -> Weak<dyn ShutdownHandle> {
@@ -187,12 +189,17 @@ impl Transport for TcpTransport {
             }
         };
         self.buffers.input_appended(amount);
+        self.is_fresh = amount > 0;
         Ok(amount > 0)
     }
 
     /// An idle connection on which anything can be read, its end or a byte that nobody asked
-    /// for, is of no more use.
+    /// for, is of no more use. `ureq` asks when it puts one aside and when it takes it up: the
+    /// second time is soon enough to look.
     fn is_open(&mut self) -> bool {
+        if std::mem::take(&mut self.is_fresh) {
+            return true;
+        }
         let looked = recv(&*self.stream, &mut [0], RecvFlags::PEEK | RecvFlags::DONTWAIT);
         looked.is_err_and(|error| error == rustix::io::Errno::WOULDBLOCK)
     }
