@@ -12,7 +12,7 @@ const PLACES: usize = 1 << 20;
 #[derive(Debug, Default)]
 pub(super) struct Reported {
     addresses: Fingerprints,
-    /// By [`links::Link::written`](crate::web::links::Link::written): nobody needs to know which addresses these mean.
+    /// Links by what is written (`written` of `web::links`), whose addresses need not be known.
     written: Fingerprints,
 }
 

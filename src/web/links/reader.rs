@@ -113,7 +113,7 @@ impl<'w> Reader<'w> {
         None
     }
 
-    /// The address that `href` means, where it can be fetched and is not on this very page.
+    /// What an address means, where that can be fetched and is not on this very page.
     fn resolve(&mut self, address: &str, is_inner: bool) -> Option<Url> {
         let base = self.base.as_ref().unwrap_or(&self.url);
         let url = without_fragment(base.join(address).ok()?);
@@ -132,7 +132,7 @@ impl<'w> Reader<'w> {
         self.is_resolving = true;
         let (address, is_inner) = leading_part(href);
         if address.is_empty() && self.base.is_none() {
-            return false;
+            return false; // such as `#top`
         }
         let seed = 2 * kind as u64 + u64::from(nofollow);
         let hash = xxh3_64_with_seed(address.as_bytes(), self.folder.wrapping_add(seed));

@@ -91,7 +91,7 @@ impl<H: Hear> Skim<'_, H> {
             let wants_text = audience.hear.wants_text();
             if !wants_text {
                 let rest = &self.html[self.at..];
-                self.at += memchr(b'<', rest).unwrap_or(rest.len());
+                self.at += near(b'<', rest).unwrap_or(rest.len());
             }
             let tag = plain(&self.html[self.at..], self.heard, wants_text, &mut self.attributes);
             let Some((length, heard)) = tag else { return };
@@ -289,7 +289,7 @@ fn tag_end(
             let quote = Some(html[at]).filter(|byte| matches!(byte, b'"' | b'\''));
             let start = at + usize::from(quote.is_some());
             let end = match quote {
-                Some(quote) => start + memchr(quote, &html[start..])?,
+                Some(quote) => start + near(quote, &html[start..])?,
                 None => find(start, |byte| is_space(byte) || byte == b'>')?,
             };
             at = end + usize::from(quote.is_some());
@@ -305,4 +305,45 @@ fn tag_end(
 
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b'\x0c')
+}
+
+/// Words in which [`near`] looks by itself.
+const N_NEAR: usize = 4;
+
+/// Where the first such byte is. Mostly it is near, and found here in less time than it takes to
+/// begin a search by vectors.
+#[inline]
+fn near(byte: u8, bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::MAX / 255;
+    let (words, _) = bytes.as_chunks::<8>();
+    let words = &words[..words.len().min(N_NEAR)];
+    for (idx, word) in words.iter().enumerate() {
+        // Zero where the byte stands. What is lent from the byte above shows only above the first.
+        let differs = u64::from_le_bytes(*word) ^ (ONES * u64::from(byte));
+        let found = differs.wrapping_sub(ONES) & !differs & (ONES << 7);
+        if found != 0 {
+            return Some(8 * idx + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let start = 8 * words.len();
+    Some(start + memchr(byte, &bytes[start..])?)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_first_byte_is_found_near_and_far(
+            bytes in prop::collection::vec(prop::sample::select(vec![0, 1, b'<', b'=', 0x7f, 0x80, 0xbc, 0xff]), 0..80),
+            byte in prop::sample::select(vec![0, 1, b'<', 0x80, 0xff]),
+        ) {
+            for bytes in [&bytes[..], &bytes.repeat(5).iter().copied().filter(|&one| one != byte).chain([byte]).collect::<Vec<_>>()] {
+                prop_assert_eq!(near(byte, bytes), bytes.iter().position(|&one| one == byte));
+            }
+        }
+    }
 }
