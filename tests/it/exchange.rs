@@ -2,8 +2,9 @@
 //! whom nothing was said to.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use flate2::Compression;
@@ -13,6 +14,7 @@ use rankpool::web::{Error, Failure};
 use url::Url;
 
 use crate::site::{Answer, Site, body, html, raw, redirect};
+use crate::util::now;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -153,6 +155,71 @@ fn connections_are_kept_by_host() {
     }
     for site in &sites {
         assert!(site.visits().iter().all(|visit| visit.connection == 0));
+    }
+}
+
+/// Reads one request, whose body is empty.
+fn hear(stream: &mut TcpStream) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+}
+
+/// Waits until so many bytes that nobody has read have arrived at the other side of a connection
+/// over IPv4 (`proc_net_tcp(5)`).
+fn wait_until_arrived(stream: &TcpStream, n: usize) {
+    let port = |address: std::io::Result<SocketAddr>| address.unwrap().port();
+    let (own, other) = (port(stream.local_addr()), port(stream.peer_addr()));
+    let deadline = now() + Duration::from_secs(20);
+    loop {
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let mut lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let is_it = |line: &Vec<&str>| {
+            line[1].ends_with(&format!(":{other:04X}")) && line[2].ends_with(&format!(":{own:04X}"))
+        };
+        let waiting = lines.find(is_it).map(|line| line[4].rsplit(':').next().unwrap().to_owned());
+        if waiting == Some(format!("{n:08X}")) {
+            return;
+        }
+        assert!(now() < deadline, "{waiting:?} instead of {n} bytes");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn an_answer_that_nobody_asked_for_is_nobodys() {
+    let answer = |text| format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", 5);
+    for at_once in [true, false] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let (go, gone) = (channel(), channel());
+        let server = std::thread::spawn(move || {
+            let (mut first, _) = listener.accept().unwrap();
+            hear(&mut first);
+            let (asked, unasked) = (answer("first"), answer("wrong"));
+            if at_once {
+                first.write_all((asked + &unasked).as_bytes()).unwrap();
+                go.1.recv().unwrap();
+            } else {
+                first.write_all(asked.as_bytes()).unwrap();
+                go.1.recv().unwrap();
+                first.write_all(unasked.as_bytes()).unwrap();
+                wait_until_arrived(&first, unasked.len());
+            }
+            gone.0.send(()).unwrap();
+            let (mut second, _) = listener.accept().unwrap();
+            hear(&mut second);
+            second.write_all(answer("other").as_bytes()).unwrap();
+        });
+        let client = client(settings());
+        assert_eq!(ask(&client, &url).unwrap().body(), b"first");
+        go.0.send(()).unwrap();
+        gone.1.recv().unwrap();
+        assert_eq!(ask(&client, &url).unwrap().body(), b"other", "at once: {at_once}");
+        server.join().unwrap();
     }
 }
 

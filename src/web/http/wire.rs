@@ -189,7 +189,7 @@ impl Transport for TcpTransport {
             }
         };
         self.buffers.input_appended(amount);
-        self.is_fresh = amount > 0;
+        self.is_fresh = true;
         Ok(amount > 0)
     }
 

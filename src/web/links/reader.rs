@@ -139,25 +139,27 @@ impl<'w> Reader<'w> {
         if self.seen.contains(&hash) {
             return false;
         }
-        let is_of_folder =
-            is_of_folder(address) && (!is_inner || leads_elsewhere(address, &self.url));
-        let is_known = is_of_folder && (self.known)(hash);
-        let url = if is_known { None } else { self.resolve(address, is_inner) };
-        if !is_known && url.is_none() {
+        let is_shared = is_of_folder(address) && (!is_inner || leads_elsewhere(address, &self.url));
+        if is_shared && (self.known)(hash) {
+            self.n_known += usize::from(self.keep(hash));
             return false;
         }
+        let Some(url) = self.resolve(address, is_inner) else { return false };
+        if !self.keep(hash) {
+            return false;
+        }
+        let written = is_shared.then_some(hash);
+        self.links.push(Link { url, kind, nofollow, text: None, written });
+        true
+    }
+
+    /// Whether there is room for one more link, which says this.
+    fn keep(&mut self, hash: u64) -> bool {
         if self.links.len() + self.n_known >= self.wanted.max_links {
             self.n_dropped += 1;
             return false;
         }
-        self.seen.insert(hash);
-        let Some(url) = url else {
-            self.n_known += 1;
-            return false;
-        };
-        let written = is_of_folder.then_some(hash);
-        self.links.push(Link { url, kind, nofollow, text: None, written });
-        true
+        self.seen.insert(hash)
     }
 
     fn anchor(&mut self, attributes: &Attributes) {
