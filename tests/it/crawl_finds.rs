@@ -392,6 +392,27 @@ fn links_are_written_down() {
     assert_eq!(lines.len(), expected.len());
 }
 
+#[test]
+fn links_that_stand_on_every_page_are_counted_and_listed_on_every_page() {
+    let hrefs = ["/d/0", "1", "./2", "../d/3", "4#x"];
+    let site = Site::hosts(move |_, path| {
+        let is_page = path.strip_prefix("/d/").is_some_and(|name| name.len() == 1);
+        is_page.then(|| page(path, &hrefs))
+    });
+    for (ranks, more) in [(1, ""), (1, "edges = 'links'"), (2, ""), (2, "edges = 'links'")] {
+        let crawl = crawl(ranks, &site, &["a.test/d/0"], more);
+        assert_eq!(crawl.pages().len(), hrefs.len());
+        // All but page 4 have a link to page 4; on it that is a place on itself.
+        for (url, record) in &crawl.records {
+            let n_links = hrefs.len() - usize::from(url == "a.test/d/4");
+            assert_eq!(record["output"]["links"], n_links, "{url} on {ranks} ranks, {more}");
+        }
+        let n_edges: usize =
+            files_with(&crawl, "links-r", ".jsonl").iter().map(|text| records(text).len()).sum();
+        assert_eq!(n_edges, if more.is_empty() { 0 } else { hrefs.len() * hrefs.len() - 1 });
+    }
+}
+
 /// The texts of the files of a crawl's folder that are called so.
 fn files_with(crawl: &Crawl, begin: &str, end: &str) -> Vec<String> {
     let names = std::fs::read_dir(crawl.dir.path()).unwrap();
