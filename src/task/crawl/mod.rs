@@ -3,7 +3,8 @@
 //! Rank 0's [`source`] asks the frontier ([`crate::web::frontier`]) which address goes out when:
 //! first a host's addresses are looked up, then its robots.txt is fetched, then its pages are.
 //! Each is a task ([`order`]) of the I/O pool ([`worker`]); what a page says is computed in the
-//! CPU pool ([`page`]). Links come back in a [`report`], and rank 0 alone decides about them.
+//! CPU pool ([`page`]). Links come back in a [`report`], each of them once from a rank
+//! ([`reported`]), and rank 0 alone decides about them.
 //!
 //! **Invariant:** an address is asked for at one host at a time no sooner than politeness
 //! allows, whichever rank asks; every address that was ever seen ends with one fate.
