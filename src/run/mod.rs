@@ -48,8 +48,10 @@ struct Backoff {
 
 const SHORTEST_PAUSE: Duration = Duration::from_micros(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(1);
-/// Who has waited for long pauses longer, by this part of it: that is all an answer is late.
-const PART_OF_WAIT: u32 = 512;
+/// Pauses are this part of what was waited for so far: so little longer does an answer take.
+const PART_OF_WAIT: u32 = 8;
+/// The same, of pauses longer than [`LONGEST_PAUSE`].
+const PART_OF_LONG_WAIT: u32 = 512;
 const LONGEST_AFTER_LONG: Duration = Duration::from_millis(4);
 /// Where everybody has work for longer, each look takes time from it.
 const LONGEST_IF_SUPPLIED: Duration = Duration::from_millis(10);
@@ -103,12 +105,13 @@ impl Backoff {
         self.was_cut_short = took < LONGEST_PAUSE;
         self.asleep += took;
         self.waited += took;
-        let longest = if is_supplied {
-            LONGEST_IF_SUPPLIED
+        self.pause = if is_supplied {
+            (2 * self.pause).min(LONGEST_IF_SUPPLIED)
         } else {
-            (self.waited / PART_OF_WAIT).clamp(LONGEST_PAUSE, LONGEST_AFTER_LONG)
+            let longest =
+                (self.waited / PART_OF_LONG_WAIT).clamp(LONGEST_PAUSE, LONGEST_AFTER_LONG);
+            (self.waited / PART_OF_WAIT).clamp(self.shortest, longest)
         };
-        self.pause = (2 * self.pause).min(longest);
     }
 }
 
@@ -154,37 +157,40 @@ fn to_json(value: &impl serde::Serialize) -> Result<Vec<u8>> {
 mod tests {
     use super::*;
 
-    fn pauses(backoff: &mut Backoff, is_supplied: bool) -> Vec<u64> {
-        let mut pause = |_| {
-            let pause = backoff.next(is_supplied);
-            backoff.slept(pause, is_supplied);
-            pause.as_micros().try_into().unwrap()
-        };
-        (0..12).map(&mut pause).collect()
+    /// The next pause, taken.
+    fn pause(backoff: &mut Backoff, is_supplied: bool) -> Duration {
+        let pause = backoff.next(is_supplied);
+        backoff.slept(pause, is_supplied);
+        pause
     }
 
     #[test]
-    fn pauses_are_short_again_once_something_happens() {
+    fn an_answer_is_late_by_an_eighth_of_the_wait_or_by_a_millisecond() {
         let mut backoff = Backoff::new();
-        let grown = [20, 40, 80, 160, 320, 640, 1000, 1000, 1000, 1000, 1000, 1000];
         for _ in 0..2 {
-            assert_eq!(pauses(&mut backoff, false), grown);
+            let mut waited = Duration::ZERO;
+            while waited < Duration::from_millis(500) {
+                let pause = pause(&mut backoff, false);
+                assert_eq!(pause, (waited / 8).clamp(SHORTEST_PAUSE, LONGEST_PAUSE));
+                waited += pause;
+            }
             backoff.reset();
         }
         backoff.slept(Duration::from_secs(60), false);
         backoff.is_fresh = false;
-        assert_eq!(pauses(&mut backoff, false)[11], 4000);
+        assert_eq!(pause(&mut backoff, false), LONGEST_AFTER_LONG);
     }
 
     #[test]
     fn what_happens_while_all_have_work_leaves_pauses_long() {
         let mut backoff = Backoff::new();
-        let grown = [20, 40, 80, 160, 320, 640, 1280, 2560, 5120, 10_000, 10_000, 10_000];
-        assert_eq!(pauses(&mut backoff, true), grown);
+        for grown in [20, 40, 80, 160, 320, 640, 1280, 2560, 5120, 10_000, 10_000] {
+            assert_eq!(pause(&mut backoff, true), Duration::from_micros(grown));
+        }
         backoff.reset();
-        assert_eq!(pauses(&mut backoff, true)[0], 10_000);
+        assert_eq!(pause(&mut backoff, true), LONGEST_IF_SUPPLIED);
         backoff.reset();
-        assert_eq!(pauses(&mut backoff, false)[0], 20);
+        assert_eq!(pause(&mut backoff, false), SHORTEST_PAUSE);
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub(super) enum Report<'a> {
 /// What a page leads to, and what it is.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct PageReport<'a> {
-    /// The first half of the body's SHA-256; none where there is nothing to compare.
+    /// The first half of the body's digest; none where there is nothing to compare.
     pub(super) digest: Option<[u8; 16]>,
     /// Bytes of the decoded body.
     pub(super) bytes: u64,
