@@ -22,8 +22,10 @@ from processes import peak_memory
 from runner import DidNotRun, command, say
 
 CONNECTIONS = 16
-RANKS = 2  # for the memory of all ranks
+RANKS = 2
+ONE_AT_A_TIME = 1000
 WGET2, SCRAPY, WRK, IDEAL, LIMIT = "wget2", "Scrapy", "wrk", "the rate that the delay allows", "300 MB"
+ALONE = "a rank alone"
 DEBIAN = {"nginx": "nginx-light", "wget2": "wget2", "wrk": "wrk"}
 HOSTS, PAGES, DELAY = 200, 20, 0.5
 
@@ -34,13 +36,14 @@ def groups(bench):
     return [
         Group(
             "crawl",
-            [site.ours, site.wget2, site.scrapy, site.wrk, site.memory],
+            [site.ours, site.wget2, site.scrapy, site.wrk, site.memory, site.one_at_a_time],
             [
                 Row("crawl of the Rust documentation", "ours", WGET2, "pages/s", aim=1.5),
                 Row("CPU time a page", "ours, CPU", f"{WGET2}, CPU", "ms", less_is_better=True, aim=1),
                 Row("the same crawl", "ours", SCRAPY, "pages/s", aim=100),
                 Row("the same, of what nginx gives", "ours", WRK, "pages/s"),
                 Row(f"memory of {RANKS} ranks together", "ours, MB", LIMIT, "MB", less_is_better=True, aim=1),
+                Row(f"{RANKS} ranks, a page at a time", "ours, one at a time", ALONE, "pages/s"),
             ],
             [site.prepare],
         ),
@@ -102,9 +105,12 @@ class Site:
         return requests, took, used
 
     def crawl_words(self, start=None):
-        run = ["--output", "crawl.jsonl", "--overwrite", "--quiet", "--stats", "crawl.json"]
-        flags = ["--scope", self.scope, "--delay", "0s", "--per-host", CONNECTIONS, "--allow-private", "--anonymous"]
-        return [self.bench.binary, "crawl", start or self.start, *flags, "--io-threads", CONNECTIONS, *run]
+        flags = ["--quiet", "--stats", "crawl.json", *self.flags(CONNECTIONS, "crawl.jsonl")]
+        return [self.bench.binary, "crawl", start or self.start, *flags]
+
+    def flags(self, connections, output):
+        manners = ["--scope", self.scope, "--delay", "0s", "--per-host", connections, "--allow-private", "--anonymous"]
+        return [*manners, "--io-threads", connections, "--output", output, "--overwrite"]
 
     def ours(self):
         requests, took, used = self.counted(self.crawl_words())
@@ -165,6 +171,16 @@ class Site:
         """The most that all ranks had, each at its own peak."""
         words = [self.bench.mpirun, "-n", RANKS, "--bind-to", "none", *self.crawl_words()]
         return {"ours, MB": peak_memory(words, self.bench) / 1e6, LIMIT: 300}
+
+    def one_at_a_time(self):
+        """What it takes to hand a page out and to hear of it: each waits for the one before."""
+
+        def rate(ranks):
+            most = ["--max-pages", ONE_AT_A_TIME]
+            stats = self.bench.rankpool(ranks, "crawl", self.start, *self.flags(1, "one.jsonl"), *most)
+            return stats["ok"] / stats["wall_seconds"]
+
+        return {"ours, one at a time": rate(RANKS), ALONE: rate(1)}
 
 
 class Polite:

@@ -8,6 +8,7 @@ from runner import DidNotRun, command, shown, started
 
 GMP = "GMP (gmpy2), one thread"
 FLINT = "FLINT's radix 10^19 (python-flint, no AVX2), one thread"
+OWN_FLINT = ["FLINT's radix 10^19 (--flint), one thread", "FLINT's radix 10^19 (--flint), two threads"]
 SMALLEST, LARGEST = 10**6, 10**8  # with --quick, and without
 MEMORY = 12e9
 AIMS = {"the aim, 100 ns": 1e-7, "the aim, 5 us": 5e-6}
@@ -34,17 +35,23 @@ def decimal(bench, n):
             raise DidNotRun(f"F({n}) of {script} differs from ours")
         return float(seconds)
 
+    def own_flint():
+        return {name: peer("peer_flint.py", 1 + idx, bench.flint) for idx, name in enumerate(OWN_FLINT)}
+
     return Group(
         "decimal",
         [
             lambda: {"one": ours(1), "two": ours(2)},
             lambda: {GMP: peer("peer_gmp.py")},
             lambda: {FLINT: peer("peer_flint.py", 1)},
+            *([own_flint] if bench.flint else []),
         ],
         [
             Row(f"F({n:.0e}) in decimal, one thread", "one", GMP, "s", less_is_better=True, aim=10),
             Row("the same, two threads", "two", GMP, "s", less_is_better=True, aim=10),
             Row(f"F({n:.0e}) in decimal, one thread", "one", FLINT, "s", less_is_better=True),
+            Row("the same", "one", OWN_FLINT[0], "s", less_is_better=True),
+            Row("the same, two threads", "two", OWN_FLINT[1], "s", less_is_better=True),
         ],
     )
 

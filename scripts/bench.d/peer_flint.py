@@ -1,8 +1,8 @@
-"""The peer FLINT: peer_flint.py N THREADS
+"""The peer FLINT: peer_flint.py N THREADS [LIBRARY]
 
 Prints the seconds that F(N) and its conversion to decimal took, its number of digits, and the
-first and last 20, computed in radix 10^19 from the start (radix.h of FLINT 3.6, in the library
-that python-flint brings).
+first and last 20, computed in radix 10^19 from the start (radix.h of FLINT 3.6, in this libflint.so
+or the one that python-flint brings).
 """
 
 import ctypes
@@ -10,13 +10,11 @@ import sys
 import time
 from pathlib import Path
 
-import flint
-
 EXPONENT = 19
 
 
-def main(n, threads):
-    lib = library()
+def main(n, threads, library=None):
+    lib = ctypes.CDLL(library or of_python_flint())
     lib.flint_set_num_threads(threads)
     radix = ctypes.create_string_buffer(1024)  # radix_struct has no more than that
     lib.radix_init(radix, ctypes.c_ulong(10), ctypes.c_uint(EXPONENT))
@@ -58,10 +56,12 @@ def fibonacci(lib, radix, n):
     return a
 
 
-def library():
+def of_python_flint():
+    import flint
+
     folder = Path(flint.__file__).parent.parent / "python_flint.libs"
-    return ctypes.CDLL(str(next(folder.glob("libflint-*.so*"))))
+    return str(next(folder.glob("libflint-*.so*")))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])

@@ -1,4 +1,5 @@
-"""Tasks a second through a named pipe, and how soon a busy job answers a command.
+"""Tasks a second through a named pipe, how soon one that comes alone is done, and how soon a busy
+job answers a command.
 
 The writer writes short lines as fast as the pipe takes them. The count is that of the statistics,
 from the start of the run to the last outcome gathered.
@@ -20,7 +21,7 @@ COMMANDS = 60
 
 
 def groups(bench):
-    return [stream(bench), control(bench)]
+    return [stream(bench), answer(bench), control(bench)]
 
 
 def lines(bench):
@@ -65,6 +66,29 @@ def stream(bench):
             Row("the same, each a small Fibonacci term", "lines, fib"),
         ],
     )
+
+
+def answer(bench):
+    """From a task's line in one pipe to its record in another, each written when the last was read."""
+    tasks, results = bench.folder / "tasks.fifo", bench.folder / "results.fifo"
+
+    def trip():
+        for fifo in (tasks, results):
+            fifo.unlink(missing_ok=True)
+            os.mkfifo(fifo, 0o600)
+        words = [bench.mpirun, "-n", "2", "--bind-to", "none", bench.binary, "run", "--tasks", tasks]
+        words += ["--results", results, "--quiet"]
+        with started(words, bench.env, cwd=bench.folder), open(tasks, "wb", buffering=0) as to, open(results, "rb") as records:
+            trips = []
+            for n in range(COMMANDS):
+                begun = time.perf_counter()
+                to.write(f"fib {n}\n".encode())
+                if not records.readline():
+                    raise DidNotRun("the run ended early")
+                trips.append(time.perf_counter() - begun)
+        return {"trip": 1000 * median(trips)}
+
+    return Group("answer", [trip], [Row("a task alone, from its line to its record", "trip", unit="ms")])
 
 
 class Asker:

@@ -83,6 +83,7 @@ class Bench:
 
     def __init__(self, root, env, seconds, runs):
         self.root, self.env, self.seconds, self.runs = root, env, seconds, runs
+        self.flint = None  # a library beside python-flint's
         self.folder = root / "target" / "bench"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.binary = root / "target" / "release" / "rankpool"

@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::thread::{self, Thread};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -89,12 +89,13 @@ struct Closing {
 }
 
 impl Reading {
-    /// Starts to read; with `keep_open` a FIFO has no end before [`Self::close`].
+    /// Starts to read, for the calling thread, which is woken for what comes; with `keep_open` a
+    /// FIFO has no end before [`Self::close`].
     pub(super) fn start(from: &From, keep_open: bool, parser: Arc<Parser>) -> Result<Self> {
         let (sender, batches) = bounded(BATCHES);
         let is_kept = keep_open && matches!(from, From::Path(path) if pipe::is_fifo(path));
         let closing = is_kept.then(Closing::new).transpose()?.map(Arc::new);
-        let (from, of_thread) = (from.clone(), closing.clone());
+        let (from, of_thread, owner) = (from.clone(), closing.clone(), thread::current());
         let read_all = move || {
             let is_whole = from.is_regular();
             let reader = open(&from, of_thread);
@@ -104,13 +105,17 @@ impl Reading {
                 name: from.name(),
                 number: 0,
                 batch: Vec::new(),
-                to: sender.clone(),
+                to: sender,
+                owner,
             };
             let read = reader.and_then(|reader| lines.read_all(reader));
+            let Lines { to, owner, .. } = lines;
             // Nobody listens only where the run is over.
             if let Err(error) = read {
-                let _ = sender.send(Err(error));
+                let _ = to.send(Err(error));
             }
+            drop(to);
+            owner.unpark();
         };
         let thread = thread::Builder::new().name("tasks".into()).spawn(read_all);
         thread.context("cannot start a thread that reads tasks")?;
@@ -178,6 +183,8 @@ struct Lines {
     number: u64,
     batch: Batch,
     to: Sender<Result<Batch>>,
+    /// Who takes them.
+    owner: Thread,
 }
 
 /// Nobody wants more lines.
@@ -268,6 +275,8 @@ impl Lines {
             return Ok(());
         }
         let batch = std::mem::replace(&mut self.batch, Vec::with_capacity(BATCH));
-        self.to.send(Ok(batch)).map_err(|_| Unwanted)
+        self.to.send(Ok(batch)).map_err(|_| Unwanted)?;
+        self.owner.unpark();
+        Ok(())
     }
 }
