@@ -181,6 +181,7 @@ fn a_fast_writer_is_held_and_nothing_is_lost() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a deadline")]
 fn who_takes_lines_is_woken_for_them_and_for_their_end() {
     let path = path("woken");
     crate::pipe::make(&path).unwrap();
