@@ -33,7 +33,7 @@
 //! - [`discover`]: machines that say on the network that they are there, as a hostfile.
 //! - [`control`]: a running job, asked and told by other processes.
 //! - [`pipe`]: named pipes, for processes that know nothing of each other.
-//! - [`json`], [`units`]: small things that many use.
+//! - [`channel`], [`json`], [`units`]: small things that many use.
 //!
 //! # A task's way
 //!
@@ -66,6 +66,7 @@
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+mod channel;
 pub mod cli;
 pub mod control;
 pub mod discover;

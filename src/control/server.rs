@@ -5,16 +5,16 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::{self, Thread};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use crossbeam_channel::{Receiver, Sender, bounded};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{Mode, OFlags, open};
 
 use super::folder::{self, Folder, REPLY};
 use super::{Answer, Asked, Command};
+use crate::channel::{self, Receiver};
 use crate::pipe::frame::{Message, Reassembler, Writer, frames};
 use crate::pipe::{self, Got};
 
@@ -55,12 +55,11 @@ impl Server {
         let folder = Folder::take(path)?;
         let fifo = pipe::open_kept(&folder::requests(path))?;
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).map_err(io::Error::from)?);
-        let (sender, requests) = bounded(MOST_WAITING);
+        let (sender, requests) = channel::bounded(MOST_WAITING);
         let of_thread = Arc::clone(&wake);
         let thread = thread::Builder::new().name("control".into());
         // A FIFO that cannot be read any more leaves the job without control, and no worse.
-        let owner = thread::current();
-        let thread = thread.spawn(move || drop(read_all(&fifo, &of_thread, &sender, &owner)));
+        let thread = thread.spawn(move || drop(read_all(&fifo, &of_thread, &sender)));
         thread.context("cannot start a thread that reads requests")?;
         Ok(Self { requests, answers: Vec::new(), wake, folder })
     }
@@ -122,7 +121,7 @@ impl Pending {
 }
 
 /// Reads requests until it is woken or nobody wants more.
-fn read_all(fifo: &OwnedFd, wake: &OwnedFd, to: &Sender<Asked>, owner: &Thread) -> Result<()> {
+fn read_all(fifo: &OwnedFd, wake: &OwnedFd, to: &channel::Sender<Asked>) -> Result<()> {
     let mut buffer = vec![0; 1 << 16];
     let mut reassembler = Reassembler::default();
     loop {
@@ -132,7 +131,6 @@ fn read_all(fifo: &OwnedFd, wake: &OwnedFd, to: &Sender<Asked>, owner: &Thread) 
                 let taken = reassembler.take(&buffer[..n], |message: Message| {
                     if let Some(asked) = request(&message.bytes) {
                         wanted &= to.send(asked).is_ok();
-                        owner.unpark();
                     }
                 });
                 if taken.is_err() {

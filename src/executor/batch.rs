@@ -169,7 +169,6 @@ impl<'a> Batch<'a> {
         self.opened = self.now;
         // Nobody listens only when the run has ended in an error.
         let _ = self.shared.outcomes.send(full.finish());
-        self.shared.owner.unpark();
     }
 
     /// Sends what is left.

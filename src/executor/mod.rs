@@ -23,16 +23,16 @@ mod threads;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
-use std::thread::{self, Thread};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
-use crossbeam_channel::{Receiver, Sender, unbounded};
 use rustc_hash::FxHashMap;
 
 pub use ledger::Ledger;
 pub use table::{Table, table};
 
+use crate::channel::{self, Receiver};
 use crate::message::{self, ChunkId, Span, Task};
 use crate::task::{self, Cancel, Cpu, Input, Place, Pool, TaskError};
 use crate::values::{self, Values};
@@ -98,9 +98,7 @@ struct Shared {
     clocks: Clocks,
     /// The run's start by this rank's clock, for the `start` of records.
     started: (Instant, SystemTime),
-    outcomes: Sender<Vec<u8>>,
-    /// Who is woken when an outcome is there.
-    owner: Thread,
+    outcomes: channel::Sender<Vec<u8>>,
     /// Those that were started, as long as something of them is to be done.
     chunks: Mutex<FxHashMap<ChunkId, Weak<Chunk>>>,
     /// Nothing more is to be started.
@@ -113,7 +111,7 @@ impl Executor {
     /// Starts the pools; `now` is the run's start.
     pub fn new(config: Config, tables: Vec<Table>, now: Instant) -> Result<Self> {
         panics::keep_quiet_in_tasks();
-        let (sender, outcomes) = unbounded();
+        let (sender, outcomes) = channel::unbounded();
         // A rank that only hands out has one thread in reserve, should it be the last one.
         let n_cpu = config.threads.max(1);
         let clocks = Clocks::new(config.threads, now);
@@ -133,7 +131,6 @@ impl Executor {
             clocks,
             started: (now, SystemTime::now()),
             outcomes: sender,
-            owner: thread::current(),
             chunks: Mutex::default(),
             stopped: AtomicBool::new(false),
             n_runners: AtomicUsize::new(0),

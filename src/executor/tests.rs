@@ -4,6 +4,8 @@ use std::num::NonZeroU64;
 use std::path::Path;
 use std::sync::Barrier;
 
+use crossbeam_channel::{Sender, unbounded};
+
 use super::*;
 use crate::message::{Outcomes, Span, Status, Told, encode_chunk};
 use crate::task::items::SeenByContent;

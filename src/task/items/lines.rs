@@ -7,8 +7,8 @@ use std::task::Poll;
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, bail};
-use crossbeam_channel::{Receiver, TryRecvError, bounded};
 
+use crate::channel::{self, Receiver, TryRecvError};
 use crate::pipe::stdin;
 
 /// Longest line that is kept, in bytes: a file without line ends must not fill the memory.
@@ -133,7 +133,7 @@ impl LineFile {
         if self.regular {
             return Ok(Reading::File(self.open()?));
         }
-        let (sender, receiver) = bounded(READ_AHEAD);
+        let (sender, receiver) = channel::bounded(READ_AHEAD);
         let file = Self { path: self.path.clone(), ..*self };
         let read_all = move || {
             let lines =

@@ -9,13 +9,13 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, Thread};
+use std::thread;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use crossbeam_channel::{Receiver, Sender, bounded};
 use rustix::event::{EventfdFlags, eventfd};
 
 use super::parse::{LONGEST_LINE, Parsed, Parser, bad};
+use crate::channel::{self, Receiver};
 use crate::pipe::{self, Got, stdin};
 
 /// Read at once, in bytes: as much as a pipe holds.
@@ -89,13 +89,13 @@ struct Closing {
 }
 
 impl Reading {
-    /// Starts to read, for the calling thread, which is woken for what comes; with `keep_open` a
-    /// FIFO has no end before [`Self::close`].
+    /// Starts to read, for the calling thread; with `keep_open` a FIFO has no end before
+    /// [`Self::close`].
     pub(super) fn start(from: &From, keep_open: bool, parser: Arc<Parser>) -> Result<Self> {
-        let (sender, batches) = bounded(BATCHES);
+        let (sender, batches) = channel::bounded(BATCHES);
         let is_kept = keep_open && matches!(from, From::Path(path) if pipe::is_fifo(path));
         let closing = is_kept.then(Closing::new).transpose()?.map(Arc::new);
-        let (from, of_thread, owner) = (from.clone(), closing.clone(), thread::current());
+        let (from, of_thread) = (from.clone(), closing.clone());
         let read_all = move || {
             let is_whole = from.is_regular();
             let reader = open(&from, of_thread);
@@ -106,16 +106,12 @@ impl Reading {
                 number: 0,
                 batch: Vec::new(),
                 to: sender,
-                owner,
             };
             let read = reader.and_then(|reader| lines.read_all(reader));
-            let Lines { to, owner, .. } = lines;
             // Nobody listens only where the run is over.
             if let Err(error) = read {
-                let _ = to.send(Err(error));
+                let _ = lines.to.send(Err(error));
             }
-            drop(to);
-            owner.unpark();
         };
         let thread = thread::Builder::new().name("tasks".into()).spawn(read_all);
         thread.context("cannot start a thread that reads tasks")?;
@@ -182,9 +178,7 @@ struct Lines {
     name: String,
     number: u64,
     batch: Batch,
-    to: Sender<Result<Batch>>,
-    /// Who takes them.
-    owner: Thread,
+    to: channel::Sender<Result<Batch>>,
 }
 
 /// Nobody wants more lines.
@@ -275,8 +269,6 @@ impl Lines {
             return Ok(());
         }
         let batch = std::mem::replace(&mut self.batch, Vec::with_capacity(BATCH));
-        self.to.send(Ok(batch)).map_err(|_| Unwanted)?;
-        self.owner.unpark();
-        Ok(())
+        self.to.send(Ok(batch)).map_err(|_| Unwanted)
     }
 }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
-use crossbeam_channel::TryRecvError;
 use serde_json::Value;
 
 use super::follow::Named;
@@ -16,6 +15,7 @@ use super::parse::{Parsed, Parser, shown};
 use super::reader::{From, Reading};
 use super::records::Records;
 use super::{BadLine, Lines};
+use crate::channel::TryRecvError;
 use crate::task::items::Seen;
 use crate::task::{ErrorClass, Input, Item, Kind, Next, Plan, Source, TaskError};
 

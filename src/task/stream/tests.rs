@@ -1,7 +1,7 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::*;
 use crate::task::items::SeenByContent;
@@ -177,30 +177,6 @@ fn a_fast_writer_is_held_and_nothing_is_lost() {
     let numbers: Vec<_> = (0..LINES).map(|n| (0, format!("Number({n})"))).collect();
     assert!(found == numbers);
     writer.join().unwrap();
-    std::fs::remove_file(path).unwrap();
-}
-
-#[test]
-#[expect(clippy::disallowed_methods, reason = "a deadline")]
-fn who_takes_lines_is_woken_for_them_and_for_their_end() {
-    let path = path("woken");
-    crate::pipe::make(&path).unwrap();
-    let (_, mut sources) = stream(Some(From::new(&path)), false, false);
-    let mut next = || sources[0].next(Duration::ZERO).unwrap();
-    assert!(matches!(next(), Next::Waiting));
-    let mut to = File::options().write(true).open(&path).unwrap();
-    let deadline = Instant::now() + Duration::from_secs(50);
-    let mut next_woken = || loop {
-        match next() {
-            Next::Waiting => std::thread::park_timeout(Duration::from_secs(50)),
-            next => return next,
-        }
-        assert!(Instant::now() < deadline, "it was left asleep");
-    };
-    to.write_all(b"fib 1\n").unwrap();
-    assert!(matches!(next_woken(), Next::Task(_)));
-    drop(to);
-    assert!(matches!(next_woken(), Next::Exhausted));
     std::fs::remove_file(path).unwrap();
 }
 
