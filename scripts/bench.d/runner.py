@@ -19,14 +19,14 @@ class DidNotRun(Exception):
     """Something that was to be measured did not run, and why."""
 
 
-def prepare(root, seconds, runs):
+def prepare(root, seconds, runs, flint):
     say("setting up and building")
     command([root / "scripts" / "setup"], os.environ, limit=None)
     text = command(["bash", "-c", '. "$0" && env -0', root / "scripts" / "env"], os.environ)
     env = dict(line.split("=", 1) for line in text.split("\0") if line)
     env.update(OMPI_MCA_rmaps_base_oversubscribe="1", PRTE_MCA_rmaps_default_mapping_policy=":oversubscribe")
     command(["cargo", "build", "--release", "--locked", "--quiet"], env, cwd=root, limit=None)
-    bench = Bench(root, env, seconds, runs)
+    bench = Bench(root, env, seconds, runs, flint)
     bench.find_peers()
     return bench
 
@@ -79,11 +79,11 @@ def shown(words):
 
 
 class Bench:
-    """What is set up, and how long to measure."""
+    """What is set up, and how long to measure; `flint` is a library beside python-flint's, if any."""
 
-    def __init__(self, root, env, seconds, runs):
+    def __init__(self, root, env, seconds, runs, flint):
         self.root, self.env, self.seconds, self.runs = root, env, seconds, runs
-        self.flint = None  # a library beside python-flint's
+        self.flint = flint and Path(flint).absolute()
         self.folder = root / "target" / "bench"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.binary = root / "target" / "release" / "rankpool"
