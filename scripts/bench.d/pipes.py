@@ -80,21 +80,18 @@ def answer(bench):
             os.mkfifo(fifo, 0o600)
         words = [bench.mpirun, "-n", "2", "--bind-to", "none", bench.binary, "run", "--tasks", tasks]
         words += ["--results", results, "--quiet"]
-        # Both ends of each, so that nobody is waited for.
-        to, records = os.open(tasks, os.O_RDWR), os.open(results, os.O_RDWR)
         trips = []
-        try:
-            with started(words, bench.env, cwd=bench.folder):
+        # Both ends of each, so that nobody is waited for.
+        with started(words, bench.env, cwd=bench.folder) as process, open(results, "r+b", 0) as records:
+            with open(tasks, "r+b", 0) as to:
                 for n in range(COMMANDS):
                     begun = time.perf_counter()
-                    os.write(to, f"fib {n}\n".encode())
+                    to.write(f"fib {n}\n".encode())
                     if not select.select([records], [], [], LONGEST)[0]:
                         raise DidNotRun(f"task {n + 1} has no record after {LONGEST} s")
-                    os.read(records, 1 << 16)
+                    records.read(1 << 16)
                     trips.append(time.perf_counter() - begun)
-        finally:
-            os.close(to)
-            os.close(records)
+            process.wait(LONGEST)
         return {"trip": 1000 * median(trips)}
 
     return Group("answer", [trip], [Row("a task alone, from its line to its record", "trip", unit="ms")])
