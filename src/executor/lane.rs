@@ -50,6 +50,8 @@ struct State {
     /// As many of them count as threads of this rank: not those in reserve.
     counted: u32,
     running: u32,
+    /// Those of them that have not looked for something to do yet.
+    starting: usize,
     /// Of runners that have left.
     seats: Vec<Seat>,
     steps: VecDeque<Step>,
@@ -74,6 +76,12 @@ impl State {
         }
         n.min(most)
     }
+
+    /// How many runners are to be started: those that are starting find something to do too.
+    fn n_missing(&self, shared: &Shared) -> usize {
+        let free = self.threads.saturating_sub(self.running) as usize;
+        self.n_wanted(self.starting + free, shared).saturating_sub(self.starting)
+    }
 }
 
 /// A runner's place in its lane.
@@ -90,6 +98,7 @@ impl Lane {
             threads,
             counted,
             running: 0,
+            starting: 0,
             seats,
             steps: VecDeque::new(),
             rest: VecDeque::new(),
@@ -167,9 +176,9 @@ impl Lane {
 
     /// Starts as many runners as there may be, and is work for.
     fn fill(&self, state: &mut State, shared: &Arc<Shared>) {
-        let free = state.threads.saturating_sub(state.running) as usize;
-        for _ in 0..state.n_wanted(free, shared) {
+        for _ in 0..state.n_missing(shared) {
             let runner = self.begin(state, shared);
+            state.starting += 1;
             let shared_too = Arc::clone(shared);
             let Some(pool) = &state.pool else { unreachable!("no thread is free without a pool") };
             let lane = self.pool;
@@ -178,6 +187,7 @@ impl Lane {
     }
 
     fn run(&self, runner: Runner, shared: &Arc<Shared>) {
+        self.state().starting -= 1;
         loop {
             while let Some(job) = self.next(&runner, shared) {
                 super::run(job, self, &runner, shared);
@@ -236,5 +246,34 @@ impl Lane {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no holder panics")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{executor, probe};
+    use super::*;
+    use crate::message::Span;
+
+    #[test]
+    fn a_runner_that_is_starting_is_not_started_again() {
+        let executor = executor(probe("", None));
+        let mut state = executor.shared.cpu.state();
+        let n_missing = |state: &mut State, n_running, n_starting| {
+            (state.running, state.starting) = (n_running, n_starting);
+            state.n_missing(&executor.shared)
+        };
+        assert_eq!(n_missing(&mut state, 0, 0), 0);
+        let chunk = |id| Arc::new(Chunk::new(id, vec![Span::default()], 2));
+        state.chunks.push_back(chunk(1));
+        assert_eq!(
+            [(0, 0), (1, 0), (1, 1), (2, 0)].map(|(n, m)| n_missing(&mut state, n, m)),
+            [1, 1, 0, 0]
+        );
+        state.chunks.push_back(chunk(2));
+        assert_eq!(
+            [(0, 0), (1, 0), (1, 1), (2, 1)].map(|(n, m)| n_missing(&mut state, n, m)),
+            [2, 1, 1, 0]
+        );
     }
 }

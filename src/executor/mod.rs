@@ -14,6 +14,7 @@
 mod admission;
 mod batch;
 mod chunk;
+mod idle;
 mod lane;
 mod ledger;
 mod panics;

@@ -11,7 +11,7 @@ use crate::message::{Outcomes, Span, Status, Told, encode_chunk};
 use crate::task::items::SeenByContent;
 use crate::task::{ErrorClass, Input, PlanContext};
 
-fn executor(table: Table) -> Executor {
+pub(super) fn executor(table: Table) -> Executor {
     executor_that(true, table)
 }
 
@@ -31,7 +31,7 @@ fn executor_that(records: bool, table: Table) -> Executor {
 }
 
 /// A table of probes with these lines.
-fn probe(lines: &str, limit: Option<Duration>) -> Table {
+pub(super) fn probe(lines: &str, limit: Option<Duration>) -> Table {
     let mut seen = SeenByContent::default();
     let mut context = PlanContext { folder: Path::new("jobs"), seen: &mut seen };
     let written = format!("n = 1\n{lines}").parse().unwrap();

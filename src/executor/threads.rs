@@ -18,6 +18,7 @@ use anyhow::{Context as _, Result};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, unbounded};
 use rayon::{ThreadPool, ThreadPoolBuilder, Yield};
 
+use super::idle::{Job, Jobs, Taker};
 use super::panics::TASK_THREADS;
 use crate::task::Pool;
 
@@ -32,18 +33,14 @@ const MOST_IN_VAIN: u32 = 32;
 /// Who helps and has found nothing so often looks again after this.
 const NAP: Duration = Duration::from_micros(50);
 
-type Job = Box<dyn FnOnce() + Send>;
-
 /// A fixed number of threads. When this is dropped they do what they were given, and end.
-#[derive(Debug)]
-pub(super) struct Threads {
-    jobs: Sender<Job>,
-    computing: Option<Computing>,
+pub(super) enum Threads {
+    Computing(Computing),
+    Waiting(Jobs),
 }
 
-/// What only threads that compute have.
-#[derive(Debug)]
-struct Computing {
+pub(super) struct Computing {
+    jobs: Sender<Job>,
     /// Tasks that share their work.
     n_sharing: Arc<AtomicU32>,
     pool: ThreadPool,
@@ -52,28 +49,30 @@ struct Computing {
 impl Threads {
     /// Starts `n` threads.
     pub(super) fn start(pool: Pool, n: u32) -> Result<Self> {
-        let (sender, jobs) = unbounded();
         let started = match pool {
-            Pool::Cpu => compute(n, jobs).map(Some),
-            Pool::Io => wait(n, &jobs).map(|()| None),
+            Pool::Cpu => compute(n).map(Self::Computing),
+            Pool::Io => wait(n).map(Self::Waiting),
         };
         let name = name(pool);
-        let computing =
-            started.with_context(|| format!("cannot start {n} {name} threads; ask for fewer"))?;
-        Ok(Self { jobs: sender, computing })
+        started.with_context(|| format!("cannot start {n} {name} threads; ask for fewer"))
     }
 
     /// Has one of them do a job, in the order of jobs.
     pub(super) fn spawn(&self, job: impl FnOnce() + Send + 'static) {
-        self.jobs.send(Box::new(job)).expect("its threads wait for jobs");
+        match self {
+            Self::Computing(Computing { jobs, .. }) => {
+                jobs.send(Box::new(job)).expect("its threads wait for jobs");
+            }
+            Self::Waiting(jobs) => jobs.give(Box::new(job)),
+        }
     }
 
     /// Has those that are free help the others, until this is dropped.
     pub(super) fn share(&self) -> Option<Sharing> {
-        let Computing { n_sharing, pool } = self.computing.as_ref()?;
+        let Self::Computing(Computing { jobs, n_sharing, pool }) = self else { return None };
         n_sharing.fetch_add(1, Ordering::SeqCst);
         // Those that sleep wake for a job. Where jobs are left none sleeps for long.
-        for _ in self.jobs.len()..pool.current_num_threads() {
+        for _ in jobs.len()..pool.current_num_threads() {
             self.spawn(|| ());
         }
         Some(Sharing(Arc::clone(n_sharing)))
@@ -90,7 +89,8 @@ impl Drop for Sharing {
     }
 }
 
-fn compute(n: u32, jobs: Receiver<Job>) -> Result<Computing> {
+fn compute(n: u32) -> Result<Computing> {
+    let (sender, jobs) = unbounded();
     let pool = ThreadPoolBuilder::new()
         .num_threads(n as usize)
         .stack_size(CPU_STACK)
@@ -99,7 +99,7 @@ fn compute(n: u32, jobs: Receiver<Job>) -> Result<Computing> {
     let n_sharing = Arc::new(AtomicU32::new(0));
     let of_threads = Arc::clone(&n_sharing);
     pool.spawn_broadcast(move |_| serve(&jobs, &of_threads));
-    Ok(Computing { n_sharing, pool })
+    Ok(Computing { jobs: sender, n_sharing, pool })
 }
 
 /// Does jobs, and where there are none a part of what other threads share.
@@ -128,22 +128,21 @@ fn serve(jobs: &Receiver<Job>, n_sharing: &AtomicU32) {
     }
 }
 
-fn wait(n: u32, jobs: &Receiver<Job>) -> Result<()> {
+fn wait(n: u32) -> Result<Jobs> {
+    let jobs = Jobs::default();
     for idx in 0..n {
-        let jobs = jobs.clone();
+        let taker = jobs.taker();
         Builder::new()
             .name(format!("{TASK_THREADS}{}-{idx}", name(Pool::Io)))
             .stack_size(IO_STACK)
-            .spawn(move || work(&jobs))?;
+            .spawn(move || work(&taker))?;
     }
-    Ok(())
+    Ok(jobs)
 }
 
-fn work(jobs: &Receiver<Job>) {
+fn work(jobs: &Taker) {
     let _guard = Guard;
-    for job in jobs {
-        job();
-    }
+    jobs.work();
 }
 
 /// Ends the process if its thread panics outside a task, as rayon does: what the thread held

@@ -48,8 +48,9 @@ impl Syncer {
     /// Notes that something was written; tells what went wrong earlier.
     pub(super) fn written(&self) -> io::Result<()> {
         let mut state = self.shared.state();
-        state.dirty = true;
-        self.shared.changed.notify_one();
+        if !std::mem::replace(&mut state.dirty, true) {
+            self.shared.changed.notify_one();
+        }
         state.error.take().map_or(Ok(()), Err)
     }
 
