@@ -5,8 +5,9 @@
 //! task does whatever else rayon has, and a job may be the whole rest of the run. Threads that
 //! wait for jobs do not wait in rayon either: they help where a task says that it shares its work.
 //!
-//! Where tasks wait they are plain ones. There are hundreds, woken one at a time, and rayon's would
-//! look for work at one another before they sleep: most of the time that they are awake.
+//! Where tasks wait they are plain ones ([`super::idle`]). There are hundreds, woken one at a time,
+//! and rayon's would look for work at one another before they sleep: most of the time that they
+//! are awake.
 
 use std::process::abort;
 use std::sync::Arc;
