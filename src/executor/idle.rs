@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, Thread};
 
-/// A thread looks so often for what it is given, and lets others run between, before it sleeps: to
-/// wake it takes longer than what comes at once is waited for.
+/// A thread looks so often for a job, and lets others run between, before it sleeps: the next one
+/// mostly comes at once, and to wake a thread costs two system calls and a switch.
 const LOOKS: u32 = 3;
 
 /// What a thread is given to do.
@@ -25,7 +25,7 @@ pub(super) struct Taker(Arc<Queue>);
 #[derive(Default)]
 struct Queue(Mutex<State>);
 
-/// Either no job waits, or no thread.
+/// **Invariant:** no job waits while a thread does.
 #[derive(Default)]
 struct State {
     jobs: VecDeque<Job>,

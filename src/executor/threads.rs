@@ -36,10 +36,13 @@ const NAP: Duration = Duration::from_micros(50);
 
 /// A fixed number of threads. When this is dropped they do what they were given, and end.
 pub(super) enum Threads {
+    /// For tasks that compute.
     Computing(Computing),
+    /// For tasks that wait.
     Waiting(Jobs),
 }
 
+/// Rayon's threads, and where they take their jobs.
 pub(super) struct Computing {
     jobs: Sender<Job>,
     /// Tasks that share their work.
