@@ -90,6 +90,27 @@ fn the_body_is_kept_as_received_and_decoded() {
 }
 
 #[test]
+fn long_bodies_come_whole() {
+    let all: Vec<u8> = (0..3 << 20).map(|n: u32| (n % 251) as u8).collect();
+    let client = client(Settings { max_body: all.len() as u64, ..settings() });
+    for length in [1 << 20, (1 << 20) + 1, all.len()] {
+        let content = &all[..length];
+        let undeclared = [b"HTTP/1.1 200 OK\r\n\r\n", content].concat();
+        for answer in [body(content), raw(undeclared)] {
+            let site = Site::start([("/", answer)]);
+            let exchange = ask(&client, &site.url("/")).unwrap();
+            assert_eq!((exchange.truncated, exchange.fault), (None, None), "{length}");
+            assert!(exchange.wire == content, "{length}: {}", exchange.wire.len());
+        }
+    }
+    let wrong = b"HTTP/1.1 200 OK\r\nContent-Length: 3145728\r\n\r\n";
+    let site = Site::start([("/", raw([wrong, &all[..2 << 20]].concat()))]);
+    let exchange = ask(&client, &site.url("/")).unwrap();
+    assert_eq!(exchange.truncated, Some(Truncation::Disconnect));
+    assert!(exchange.wire == all[..2 << 20], "{}", exchange.wire.len());
+}
+
+#[test]
 fn a_redirect_is_an_answer() {
     let site = Site::start([("/", redirect(302, "/next")), ("/next", html("x"))]);
     let exchange = ask(&client(settings()), &site.url("/")).unwrap();

@@ -1,6 +1,5 @@
 //! Rank 0's part: the frontier as a source of tasks.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use super::options::Options;
 use super::order::{Numbers, Order, Step};
 use super::report::{Link, PageReport, Report};
 use super::{account, files};
+use crate::json;
 use crate::task::{Account, Begin, End, Ended, ErrorClass, Item, Next, Note, Source, TaskError};
 use crate::web::Earlier;
 use crate::web::frontier::{
@@ -77,18 +77,21 @@ impl CrawlSource {
             _ => None,
         };
         if let Some((_, url)) = duplicate_of {
-            let _ = write!(members, ",\"duplicate_of\":{}", json(&url));
+            put_member(&mut members, "duplicate_of", &url);
         } else if let Some(url) = near {
-            let _ = write!(members, ",\"near_duplicate_of\":{}", json(&url));
+            put_member(&mut members, "near_duplicate_of", &url);
         }
-        Ok(Note { members: members.into_bytes(), hidden: false })
+        Ok(Note { members, hidden: false })
     }
 
     /// What a record says of the page that led there.
-    fn origin(&mut self, numbers: &Numbers) -> Result<String> {
-        let Some(from) = numbers.from.map(PageId) else { return Ok(String::new()) };
-        let name = if numbers.hops > 0 { "redirected_from" } else { "parent" };
-        Ok(format!(",\"{name}\":{}", json(&self.frontier().url(from)?)))
+    fn origin(&mut self, numbers: &Numbers) -> Result<Vec<u8>> {
+        let mut members = Vec::new();
+        if let Some(from) = numbers.from.map(PageId) {
+            let name = if numbers.hops > 0 { "redirected_from" } else { "parent" };
+            put_member(&mut members, name, &self.frontier().url(from)?);
+        }
+        Ok(members)
     }
 
     fn hear_robots(&mut self, host: HostId, ended: &Ended<'_>, now: Duration) -> Result<()> {
@@ -206,7 +209,7 @@ impl Source for CrawlSource {
             Step::Robots => self.hear_robots(host, ended, now).map(|()| hidden),
             Step::Resolve => self.hear_addresses(host, ended, now).map(|()| hidden),
             Step::Failed => {
-                let members = self.origin(&order.numbers)?.into_bytes();
+                let members = self.origin(&order.numbers)?;
                 Ok(Note { members, hidden: false })
             }
             Step::Page => match report(ended)? {
@@ -302,8 +305,12 @@ fn url_of(name: &str) -> String {
     if name.contains(':') { format!("http://[{name}]/") } else { format!("http://{name}/") }
 }
 
-fn json(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+/// One more member of a record.
+fn put_member(members: &mut Vec<u8>, name: &str, text: &str) {
+    members.extend_from_slice(b",\"");
+    members.extend_from_slice(name.as_bytes());
+    members.extend_from_slice(b"\":");
+    json::put_text(members, text);
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! A response's body: read under a limit, then decoded under it.
 
-use std::io::Read as _;
+use std::io::{self, Read};
 
 use ureq::Body;
 
@@ -29,7 +29,7 @@ pub(super) struct Received {
 /// A body whose length nobody tells begins with so much room.
 const ROOM: usize = 16 << 10;
 
-/// So much is made room for on a header's word alone.
+/// So much is made room for on a header's word alone; for the rest of it, once so much has come.
 const TRUSTED: u64 = 1 << 20;
 
 /// Reads all of a body, of `length` bytes if its head is right, and undoes its codings.
@@ -42,7 +42,7 @@ pub(super) fn read(body: Body, length: Option<u64>, encodings: &str, limit: u64)
     let mut wire = Vec::with_capacity(room);
     let mut reader = body.into_reader().take(most.saturating_add(1));
     let (mut truncated, mut fault) = (None, None);
-    if let Err(error) = reader.read_to_end(&mut wire) {
+    if let Err(error) = read_all(&mut reader, length.unwrap_or(0).min(most), &mut wire) {
         let error = ureq::Error::from(error);
         truncated = Some(truncation(&error));
         fault = Some(BodyFault::Read(error));
@@ -62,6 +62,16 @@ pub(super) fn read(body: Body, length: Option<u64>, encodings: &str, limit: u64)
         decoded
     });
     Received { wire, decoded, truncated, fault }
+}
+
+/// Reads to the end of what is `length` bytes long, as far as anybody knows.
+fn read_all(reader: &mut impl Read, length: u64, wire: &mut Vec<u8>) -> io::Result<()> {
+    let n_read = reader.take(TRUSTED).read_to_end(wire)? as u64;
+    if n_read == TRUSTED {
+        wire.reserve(usize::try_from(length.saturating_sub(n_read)).unwrap_or(0) + 1);
+        reader.read_to_end(wire)?;
+    }
+    Ok(())
 }
 
 fn truncation(error: &ureq::Error) -> Truncation {

@@ -15,7 +15,7 @@ pub(super) trait Hear {
     fn gives(&self, tag: Tag) -> bool;
 
     /// A start tag that is wanted, with its attributes.
-    fn start(&mut self, tag: Tag, attributes: &Attributes) -> Option<Self::Found>;
+    fn start(&mut self, tag: Tag, attributes: &Attributes<'_>) -> Option<Self::Found>;
 
     /// Whether these end tags are wanted; others may be left out.
     fn wants_end(&self, tag: Tag) -> bool;
@@ -53,7 +53,7 @@ impl<H: Hear> Audience<H> {
         Self { hear, found: None, is_plain: true, has_passed: false }
     }
 
-    pub(super) fn start(&mut self, tag: Tag, attributes: &Attributes) {
+    pub(super) fn start(&mut self, tag: Tag, attributes: &Attributes<'_>) {
         self.found = self.hear.start(tag, attributes);
     }
 

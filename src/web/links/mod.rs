@@ -9,12 +9,14 @@
 //! is one of two: [`scan()`] yields titles and links one at a time, for those who stop early;
 //! [`page()`] reads all that a crawler needs.
 //!
-//! **Invariant:** pure; but for what is given back, what is kept at a time is one tag and one
-//! bounded text.
+//! **Invariant:** pure; but for what is given back, what is kept at a time is one tag, one bounded
+//! text, a few addresses and a hash of each.
 
 mod attributes;
+mod collect;
 mod foreign;
 mod hear;
+mod markup;
 mod meta;
 mod name;
 mod page;

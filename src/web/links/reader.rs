@@ -1,27 +1,22 @@
 //! Puts a [`Page`] together from its tags and texts.
 
 use memchr::memchr;
-use rustc_hash::{FxBuildHasher, FxHashSet};
 use url::Url;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::attributes::Attributes;
+use super::collect::{Collector, Place};
 use super::hear::Hear;
 use super::meta::{self, Refresh};
-use super::page::{Known, Link, LinkKind, Page, Wanted};
+use super::page::{Known, LinkKind, Page, Wanted};
 use super::srcset;
 use super::text::Collapsed;
 use super::vocabulary::{Attribute, Tag};
-use super::written::{folder, is_of_folder, leads_elsewhere};
 use super::{MAX_TITLE, MAX_URL, is_blank, without_fragment};
 use crate::web::robots::Directives;
 use crate::web::simhash::Simhash;
 
 /// Characters of a link's text that are kept.
 const MAX_TEXT: usize = 200;
-
-/// Links that there is room for at first: as many as most pages have.
-const LINKS: usize = 28;
 
 /// How reading ends.
 pub(super) enum End {
@@ -34,24 +29,15 @@ pub(super) enum End {
 /// Reads one page.
 pub(super) struct Reader<'w> {
     wanted: &'w Wanted,
-    known: &'w Known<'w>,
-    /// The page's address.
-    url: Url,
-    base: Option<Url>,
-    /// The [`folder`] of the base.
-    folder: u64,
-    /// Whether an address has been resolved.
-    is_resolving: bool,
+    place: Place,
+    /// Whether there was an address that may be relative.
+    has_addresses: bool,
     title: Option<Collapsed>,
     is_in_title: bool,
     canonical: Option<Url>,
     robots: Directives,
     refresh: Option<Refresh>,
-    links: Vec<Link>,
-    n_known: usize,
-    n_dropped: usize,
-    /// [`Link::written`] of each, and of those that are not of a folder.
-    seen: FxHashSet<u64>,
+    links: Collector<'w>,
     /// The text of the link at this index, while in it.
     text: Option<(usize, Collapsed)>,
     simhash: Option<Simhash>,
@@ -61,20 +47,14 @@ impl<'w> Reader<'w> {
     pub(super) fn new(url: &Url, wanted: &'w Wanted, known: &'w Known<'w>) -> Self {
         Self {
             wanted,
-            known,
-            url: without_fragment(url.clone()),
-            base: None,
-            folder: folder(url),
-            is_resolving: false,
+            place: Place::new(url),
+            has_addresses: false,
             title: None,
             is_in_title: false,
             canonical: None,
             robots: Directives::default(),
             refresh: None,
-            links: Vec::new(),
-            n_known: 0,
-            n_dropped: 0,
-            seen: FxHashSet::with_capacity_and_hasher(LINKS, FxBuildHasher),
+            links: Collector::new(known, wanted.max_links),
             text: None,
             simhash: wanted.simhash.then(Simhash::default),
         }
@@ -87,7 +67,9 @@ impl<'w> Reader<'w> {
         known: &'w Known<'w>,
         base: Url,
     ) -> Self {
-        Self { folder: folder(&base), base: Some(base), ..Self::new(url, wanted, known) }
+        let mut reader = Self::new(url, wanted, known);
+        reader.place.set_base(base);
+        reader
     }
 
     pub(super) fn max_attribute(&self) -> usize {
@@ -97,83 +79,47 @@ impl<'w> Reader<'w> {
     /// The first `<base>` with a `href` counts, even where that is no address (HTML standard,
     /// 4.2.3).
     fn set_base(&mut self, href: &str) -> Option<End> {
-        if self.base.is_some() {
+        if self.place.has_base() {
             return None;
         }
         let is_base = |url: &Url| {
             !matches!(url.scheme(), "javascript" | "data") && url.as_str().len() <= MAX_URL
         };
-        let base = self.url.join(href).ok().filter(is_base);
-        let base = without_fragment(base.unwrap_or_else(|| self.url.clone()));
-        if self.is_resolving && base != self.url {
+        let base = self.place.url.join(href).ok().filter(is_base);
+        let base = without_fragment(base.unwrap_or_else(|| self.place.url.clone()));
+        if self.has_addresses && base != self.place.url {
             return Some(End::LateBase(base));
         }
-        self.folder = folder(&base);
-        self.base = Some(base);
+        self.place.set_base(base);
         None
     }
 
-    /// What an address means, where that can be fetched and is not on this very page.
-    fn resolve(&mut self, address: &str, is_inner: bool) -> Option<Url> {
-        let base = self.base.as_ref().unwrap_or(&self.url);
-        let url = without_fragment(base.join(address).ok()?);
-        if !matches!(url.scheme(), "http" | "https") || is_inner && url == self.url {
-            return None;
-        }
-        if url.as_str().len() > MAX_URL {
-            self.n_dropped += 1;
-            return None;
-        }
-        Some(url)
-    }
-
-    /// Takes a link; whether it is new.
-    fn link(&mut self, href: &str, kind: LinkKind, nofollow: bool) -> bool {
-        self.is_resolving = true;
+    fn link(&mut self, href: &str, kind: LinkKind, nofollow: bool) {
+        self.has_addresses = true;
         let (address, is_inner) = leading_part(href);
-        if address.is_empty() && self.base.is_none() {
-            return false; // such as `#top`
+        if address.is_empty() && !self.place.has_base() {
+            return; // such as `#top`
         }
-        let seed = 2 * kind as u64 + u64::from(nofollow);
-        let hash = xxh3_64_with_seed(address.as_bytes(), self.folder.wrapping_add(seed));
-        if self.seen.contains(&hash) {
-            return false;
-        }
-        let is_shared = is_of_folder(address) && (!is_inner || leads_elsewhere(address, &self.url));
-        if is_shared && (self.known)(hash) {
-            self.n_known += usize::from(self.keep(hash));
-            return false;
-        }
-        let Some(url) = self.resolve(address, is_inner) else { return false };
-        if !self.keep(hash) {
-            return false;
-        }
-        let written = is_shared.then_some(hash);
-        self.links.push(Link { url, kind, nofollow, text: None, written });
-        true
+        self.links.add(address, is_inner, (kind, nofollow), &self.place);
     }
 
-    /// Whether there is room for one more link, which says this.
-    fn keep(&mut self, hash: u64) -> bool {
-        if self.links.len() + self.n_known >= self.wanted.max_links {
-            self.n_dropped += 1;
-            return false;
-        }
-        self.seen.insert(hash)
-    }
-
-    fn anchor(&mut self, attributes: &Attributes) {
+    fn anchor(&mut self, attributes: &Attributes<'_>) {
         let href = attributes.get(Attribute::Href).or(attributes.get(Attribute::XlinkHref));
         let rel = attributes.get(Attribute::Rel).unwrap_or("");
-        if let Some(href) = href
-            && self.link(href, LinkKind::Anchor, is_nofollow(rel))
-            && self.wanted.text
-        {
-            self.text = Some((self.links.len() - 1, Collapsed::new(MAX_TEXT)));
+        let Some(href) = href else { return };
+        if !self.wanted.text {
+            return self.link(href, LinkKind::Anchor, is_nofollow(rel));
+        }
+        self.links.look_up(&self.place);
+        let idx = self.links.links.len();
+        self.link(href, LinkKind::Anchor, is_nofollow(rel));
+        self.links.look_up(&self.place);
+        if self.links.links.len() > idx {
+            self.text = Some((idx, Collapsed::new(MAX_TEXT)));
         }
     }
 
-    fn relation(&mut self, attributes: &Attributes) {
+    fn relation(&mut self, attributes: &Attributes<'_>) {
         let (Some(href), Some(rel)) =
             (attributes.get(Attribute::Href), attributes.get(Attribute::Rel))
         else {
@@ -198,12 +144,12 @@ impl<'w> Reader<'w> {
 
     /// A canonical address may well be the page's own.
     fn canonical(&mut self, href: &str) -> Option<Url> {
-        self.is_resolving = true;
-        let url = without_fragment(self.base.as_ref().unwrap_or(&self.url).join(href).ok()?);
+        self.has_addresses = true;
+        let url = without_fragment(self.place.base().join(href).ok()?);
         (matches!(url.scheme(), "http" | "https") && url.as_str().len() <= MAX_URL).then_some(url)
     }
 
-    fn meta(&mut self, attributes: &Attributes) {
+    fn meta(&mut self, attributes: &Attributes<'_>) {
         let Some(content) = attributes.get(Attribute::Content) else { return };
         let is = |attribute, name: &str| {
             attributes.get(attribute).is_some_and(|value| value.trim().eq_ignore_ascii_case(name))
@@ -221,7 +167,7 @@ impl<'w> Reader<'w> {
 
     fn refresh(&mut self, seconds: u32, address: Option<&str>) -> Option<Refresh> {
         let Some(address) = address else {
-            return Some(Refresh { seconds, url: self.url.clone() });
+            return Some(Refresh { seconds, url: self.place.url.clone() });
         };
         self.link(address, LinkKind::Refresh, false);
         Some(Refresh { seconds, url: self.canonical(address)? })
@@ -233,7 +179,7 @@ impl<'w> Reader<'w> {
         }
     }
 
-    fn resources(&mut self, attributes: &Attributes) {
+    fn resources(&mut self, attributes: &Attributes<'_>) {
         for attribute in [Attribute::Src, Attribute::Data, Attribute::Poster] {
             if let Some(address) = attributes.get(attribute) {
                 self.resource(address);
@@ -246,7 +192,7 @@ impl<'w> Reader<'w> {
 
     fn end_text(&mut self) {
         if let Some((idx, text)) = self.text.take() {
-            self.links[idx].text = Some(text.finish()).filter(|text| !text.is_empty());
+            self.links.links[idx].text = Some(text.finish()).filter(|text| !text.is_empty());
         }
     }
 }
@@ -308,8 +254,8 @@ impl Hear for Reader<'_> {
         tag == Tag::Base
     }
 
-    fn start(&mut self, tag: Tag, attributes: &Attributes) -> Option<End> {
-        self.n_dropped += usize::from(attributes.has_too_long);
+    fn start(&mut self, tag: Tag, attributes: &Attributes<'_>) -> Option<End> {
+        self.links.n_dropped += usize::from(attributes.has_too_long);
         match tag {
             Tag::A | Tag::Area => {
                 self.end_text();
@@ -381,15 +327,16 @@ impl Hear for Reader<'_> {
 
     fn finish(&mut self) -> Option<End> {
         self.end_text();
+        self.links.look_up(&self.place);
         Some(End::Page(Box::new(Page {
             title: self.title.take().map(Collapsed::finish),
-            base: self.base.clone().unwrap_or_else(|| self.url.clone()),
+            base: self.place.base().clone(),
             canonical: self.canonical.take(),
             robots: self.robots,
             refresh: self.refresh.take(),
-            links: std::mem::take(&mut self.links),
-            n_known: self.n_known,
-            n_links_dropped: self.n_dropped,
+            links: std::mem::take(&mut self.links.links),
+            n_known: self.links.n_known,
+            n_links_dropped: self.links.n_dropped,
             simhash: self.simhash.take().and_then(Simhash::finish),
         })))
     }

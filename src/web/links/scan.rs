@@ -73,7 +73,7 @@ impl Hear for Finder {
         true
     }
 
-    fn start(&mut self, tag: Tag, attributes: &Attributes) -> Option<Found> {
+    fn start(&mut self, tag: Tag, attributes: &Attributes<'_>) -> Option<Found> {
         if tag == Tag::Title {
             if matches!(self.title, TitleState::Before) {
                 self.title = TitleState::Inside(Collapsed::new(MAX_TITLE));

@@ -27,7 +27,7 @@ enum Reading {
 
 /// Collects tags for an [`Audience`].
 #[expect(clippy::struct_excessive_bools, reason = "what the tokenizer has said so far")]
-pub(super) struct Tags<H: Hear> {
+pub(super) struct Tags<'a, H: Hear> {
     audience: Rc<RefCell<Audience<H>>>,
     name: Name,
     last_start: Name,
@@ -37,7 +37,7 @@ pub(super) struct Tags<H: Hear> {
     tag: Option<Tag>,
     is_named: bool,
     is_wanted: bool,
-    attributes: Attributes,
+    attributes: Attributes<'a>,
     attribute_name: Name,
     attribute: Reading,
     foreign: Foreign,
@@ -45,8 +45,8 @@ pub(super) struct Tags<H: Hear> {
     inside: Option<Tag>,
 }
 
-impl<H: Hear> Tags<H> {
-    pub(super) fn new(audience: Rc<RefCell<Audience<H>>>, attributes: Attributes) -> Self {
+impl<'a, H: Hear> Tags<'a, H> {
+    pub(super) fn new(audience: Rc<RefCell<Audience<H>>>, attributes: Attributes<'a>) -> Self {
         Self {
             audience,
             name: Name::default(),
@@ -129,7 +129,7 @@ impl<H: Hear> Tags<H> {
     }
 }
 
-impl<H: Hear> Emitter for Tags<H> {
+impl<H: Hear> Emitter for Tags<'_, H> {
     type Token = H::Found;
 
     fn set_last_start_tag(&mut self, name: Option<&[u8]>) {

@@ -18,6 +18,7 @@ impl Collapsed {
     pub(super) fn push(&mut self, piece: &[u8]) {
         // A character has up to 4 bytes.
         let room = (4 * self.max_chars).saturating_sub(self.bytes.len());
+        self.bytes.reserve(piece.len().min(room));
         let mut taken = 0;
         for &byte in piece {
             if byte.is_ascii_whitespace() {
@@ -38,7 +39,12 @@ impl Collapsed {
     }
 
     pub(super) fn finish(self) -> String {
-        let text = String::from_utf8_lossy(&self.bytes);
-        text.chars().take(self.max_chars).collect()
+        let whole = String::from_utf8(self.bytes);
+        let mut text =
+            whole.unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
+        if let Some((end, _)) = text.char_indices().nth(self.max_chars) {
+            text.truncate(end);
+        }
+        text
     }
 }

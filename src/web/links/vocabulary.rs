@@ -11,6 +11,9 @@ macro_rules! names {
         impl $name {
             pub(super) const ALL: &[Self] = &[$(Self::$variant),*];
 
+            /// Their names, in the same order.
+            pub(super) const NAMES: &[&[u8]] = &[$($text),*];
+
             #[inline]
             pub(super) fn of(name: &[u8]) -> Option<Self> {
                 match name {
@@ -39,6 +42,22 @@ names! {
         Content b"content", Data b"data", Href b"href", HttpEquiv b"http-equiv",
         ImageSrcset b"imagesrcset", Name b"name", Poster b"poster", Rel b"rel", Src b"src",
         Srcset b"srcset", Type b"type", XlinkHref b"xlink:href",
+    }
+}
+
+impl Attribute {
+    /// Whether there are names of so many bytes.
+    #[inline]
+    pub(super) fn has_length(length: usize) -> bool {
+        const LENGTHS: u32 = {
+            let (mut lengths, mut idx) = (0, 0);
+            while idx < Attribute::NAMES.len() {
+                lengths |= 1 << Attribute::NAMES[idx].len();
+                idx += 1;
+            }
+            lengths
+        };
+        length < 32 && LENGTHS & 1 << length != 0
     }
 }
 

@@ -1,6 +1,7 @@
 //! Links as they are written: what one means on a page it means on all pages of its folder, so
 //! that most of a site's links, which stand on every page, need not be resolved again.
 
+use memchr::memchr;
 use url::{Position, Url};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -19,7 +20,7 @@ pub(super) fn is_of_folder(address: &str) -> bool {
     let is_whole = address.starts_with("http://") || address.starts_with("https://");
     is_whole
         || address.starts_with(|first: char| first.is_ascii_alphanumeric() || "./".contains(first))
-            && !address.contains(':')
+            && memchr(b':', address.as_bytes()).is_none()
 }
 
 /// Whether an address can be seen to lead to another page than `url`, without being resolved.

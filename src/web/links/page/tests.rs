@@ -197,6 +197,30 @@ fn known_links_are_only_counted() {
 }
 
 #[test]
+fn many_links_are_looked_up_in_their_order() {
+    let all: String = (0..100).map(|n| format!("<a href={n}>")).collect();
+    let written: Vec<_> = read(&all).links.iter().map(|link| link.written.unwrap()).collect();
+    let is_known = |hash| written.iter().position(|&one| one == hash).is_some_and(|n| n % 3 == 0);
+    let wanted = Wanted { max_links: 90, ..Wanted::default() };
+    let page = page_without(&all, &Url::parse(PAGE).unwrap(), &wanted, &is_known);
+    let expected = (0..90).filter(|n| n % 3 != 0).map(|n| format!("anchor /dir/{n}"));
+    assert_eq!(links(&page), expected.collect::<Vec<_>>());
+    assert_eq!((page.n_known, page.n_links_dropped), (30, 10));
+}
+
+#[test]
+fn a_place_on_the_page_is_no_link_and_the_page_is_one() {
+    let own = "anchor /dir/page?q=1";
+    check("<a href='page?q=1#x'><a href='page?q=1'><a href='page?q=1#y'>", &[own]);
+    check("<a href='page?q=1'><a href='page?q=1#x'>", &[own]);
+    check("<a href='./page?q=1#x'><a href='/dir/page?q=1#'>", &[]);
+    // Whether these lead elsewhere is seen once they are resolved.
+    check("<a href='page?q=2#x'><a href='page?q=2'>", &["anchor /dir/page?q=2"]);
+    check("<a href='a/page#x'><a href='a/page'><a href='a/page#y'>", &["anchor /dir/a/page"]);
+    check("<a href=-x#y><a href=-x><a href=-x#z>", &["anchor /dir/-x"]);
+}
+
+#[test]
 fn plain_scripts_styles_and_drawings_hide_their_links() {
     for html in [
         "<script><a href=x></scripts><a href=x></SCRIPT ><a href=y>",
@@ -282,6 +306,9 @@ fn titles_and_texts_are_read() {
     let expected = [Some("two words!"), None, None, Some("unclosed"), Some("next"), None];
     assert_eq!(texts, expected);
     assert_eq!(found.title.as_deref(), Some("A & title"));
+    let found = read_with("<iframe src=f></iframe><a href=b>c</a><a href=b>d</a>", &wanted);
+    let texts: Vec<_> = found.links.iter().map(|link| link.text.as_deref()).collect();
+    assert_eq!(texts, [None, Some("c")]);
     let long = read_with(&format!("<a href=a>{}", "ä ".repeat(1000)), &wanted);
     assert_eq!(long.links[0].text.as_ref().unwrap().chars().count(), 200);
     assert_eq!(read("<svg><title>icon</title></svg><title>page").title.as_deref(), Some("page"));
