@@ -8,6 +8,7 @@ use rustfft::num_complex::Complex64;
 
 use super::limbs::{Base, Limb};
 use super::plan::{Plan, SIDE};
+use super::room::Numbers;
 use super::transform;
 
 /// A float to which it is added is rounded to a whole number: 1.5 * 2^52.
@@ -17,8 +18,8 @@ const ROUNDER: f64 = 6_755_399_441_055_744.0;
 const LANES: usize = 2 * SIDE;
 
 /// The limbs of a product, and how far off a whole value the numbers were at most.
-pub(super) fn limbs(plan: &Plan, numbers: &[Complex64], base: Base) -> (Vec<Limb>, f64) {
-    let mut limbs: Vec<Limb> = vec![0; 2 * plan.len()];
+pub(super) fn limbs(plan: &Plan, numbers: &[Complex64], base: Base) -> (Numbers<Limb>, f64) {
+    let mut limbs = Numbers::new(2 * plan.len());
     let (low, high) = limbs.split_at_mut(plan.len());
     let size = SIDE * plan.columns;
     let parts = low.par_chunks_exact_mut(size).zip(high.par_chunks_exact_mut(size));

@@ -15,6 +15,7 @@
 mod carry;
 mod limbs;
 mod plan;
+mod room;
 mod text;
 mod transform;
 
@@ -23,6 +24,7 @@ use rustfft::num_complex::Complex64;
 use super::term;
 use limbs::{Base, Limb};
 use plan::Plan;
+use room::Numbers;
 
 /// Asked between steps; its error ends the computation.
 pub(super) type Check<'a, E> = &'a (dyn Fn() -> Result<(), E> + Sync);
@@ -33,7 +35,7 @@ const LARGEST_START: u64 = term::LAST_SMALL - 1;
 /// A long term.
 #[derive(Debug)]
 pub(super) struct Decimal {
-    limbs: Vec<Limb>,
+    limbs: Numbers<Limb>,
     base: Base,
     farthest: f64,
 }
@@ -64,16 +66,16 @@ impl Decimal {
     /// The same, with whatever limbs; for tests of what does not come by itself.
     #[cfg(test)]
     fn of(limbs: Vec<Limb>, base: Base) -> Self {
-        Self { limbs, base, farthest: 0.0 }
+        Self { limbs: limbs.into(), base, farthest: 0.0 }
     }
 }
 
 /// Room for the two transforms of a step: of the last one, and each step uses the beginning.
-struct Room([Vec<Complex64>; 2]);
+struct Room([Numbers<Complex64>; 2]);
 
 impl Room {
     fn new(len: usize) -> Self {
-        Self([vec![Complex64::ZERO; len], vec![Complex64::ZERO; len]])
+        Self([Numbers::new(len), Numbers::new(len)])
     }
 
     fn of(&mut self, plan: &Plan) -> [&mut [Complex64]; 2] {
@@ -83,15 +85,16 @@ impl Room {
 
 /// F(k) and F(k+1) for some k.
 struct Pair {
-    limbs: [Vec<Limb>; 2],
+    limbs: [Numbers<Limb>; 2],
     base: Base,
     farthest: f64,
 }
 
 impl Pair {
     fn start(k: u64, base: Base) -> Self {
-        let limbs = [k, k + 1]
-            .map(|k| limbs::of(term::small(k).expect("the doubling starts low enough"), base));
+        let limbs = [k, k + 1].map(|k| {
+            limbs::of(term::small(k).expect("the doubling starts low enough"), base).into()
+        });
         Self { limbs, base, farthest: 0.0 }
     }
 
@@ -100,7 +103,7 @@ impl Pair {
         let plan = Plan::of(self.base.limbs_of_term(n + 1));
         let [left, right] = room.of(&plan);
         self.columns(&plan, [left, right], check)?;
-        self.limbs = [Vec::new(), Vec::new()];
+        self.limbs = [Numbers::new(0), Numbers::new(0)];
         let numbers = [&mut *left, &mut *right];
         if n.is_multiple_of(2) {
             transform::rows(&plan, numbers, |a, b| [even(a, b), odd(a, b)], 2, check)?;
@@ -116,7 +119,7 @@ impl Pair {
         let plan = Plan::of(self.base.limbs_of_term(n));
         let numbers = room.of(&plan);
         self.columns(&plan, numbers, check)?;
-        self.limbs = [Vec::new(), Vec::new()];
+        self.limbs = [Numbers::new(0), Numbers::new(0)];
         let numbers = room.of(&plan);
         if n.is_multiple_of(2) {
             transform::rows(&plan, numbers, |a, b| [even(a, b), b], 1, check)?;
@@ -146,7 +149,7 @@ impl Pair {
         plan: &Plan,
         numbers: &mut [Complex64],
         check: Check<'_, E>,
-    ) -> Result<Vec<Limb>, E> {
+    ) -> Result<Numbers<Limb>, E> {
         transform::columns_back(plan, numbers, check)?;
         check()?;
         let (limbs, farthest) = carry::limbs(plan, numbers, self.base);
