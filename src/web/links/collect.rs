@@ -129,7 +129,7 @@ impl<'k> Collector<'k> {
             } else {
                 let address = &self.addresses[link.address];
                 let Some(url) = resolve(address, link.may_stay, place) else { continue };
-                // The same without a fragment was a link already.
+                // The same without a fragment is a link of its own.
                 if link.may_stay && !self.seen.insert(link.hash) {
                     continue;
                 }

@@ -37,7 +37,7 @@ pub(super) struct Reader<'w> {
     canonical: Option<Url>,
     robots: Directives,
     refresh: Option<Refresh>,
-    links: Collector<'w>,
+    collector: Collector<'w>,
     /// The text of the link at this index, while in it.
     text: Option<(usize, Collapsed)>,
     simhash: Option<Simhash>,
@@ -54,7 +54,7 @@ impl<'w> Reader<'w> {
             canonical: None,
             robots: Directives::default(),
             refresh: None,
-            links: Collector::new(known, wanted.max_links),
+            collector: Collector::new(known, wanted.max_links),
             text: None,
             simhash: wanted.simhash.then(Simhash::default),
         }
@@ -100,7 +100,7 @@ impl<'w> Reader<'w> {
         if address.is_empty() && !self.place.has_base() {
             return; // such as `#top`
         }
-        self.links.add(address, is_inner, (kind, nofollow), &self.place);
+        self.collector.add(address, is_inner, (kind, nofollow), &self.place);
     }
 
     fn anchor(&mut self, attributes: &Attributes<'_>) {
@@ -110,11 +110,11 @@ impl<'w> Reader<'w> {
         if !self.wanted.text {
             return self.link(href, LinkKind::Anchor, is_nofollow(rel));
         }
-        self.links.look_up(&self.place);
-        let idx = self.links.links.len();
+        self.collector.look_up(&self.place);
+        let idx = self.collector.links.len();
         self.link(href, LinkKind::Anchor, is_nofollow(rel));
-        self.links.look_up(&self.place);
-        if self.links.links.len() > idx {
+        self.collector.look_up(&self.place);
+        if self.collector.links.len() > idx {
             self.text = Some((idx, Collapsed::new(MAX_TEXT)));
         }
     }
@@ -192,7 +192,7 @@ impl<'w> Reader<'w> {
 
     fn end_text(&mut self) {
         if let Some((idx, text)) = self.text.take() {
-            self.links.links[idx].text = Some(text.finish()).filter(|text| !text.is_empty());
+            self.collector.links[idx].text = Some(text.finish()).filter(|text| !text.is_empty());
         }
     }
 }
@@ -255,7 +255,7 @@ impl Hear for Reader<'_> {
     }
 
     fn start(&mut self, tag: Tag, attributes: &Attributes<'_>) -> Option<End> {
-        self.links.n_dropped += usize::from(attributes.has_too_long);
+        self.collector.n_dropped += usize::from(attributes.has_too_long);
         match tag {
             Tag::A | Tag::Area => {
                 self.end_text();
@@ -327,16 +327,16 @@ impl Hear for Reader<'_> {
 
     fn finish(&mut self) -> Option<End> {
         self.end_text();
-        self.links.look_up(&self.place);
+        self.collector.look_up(&self.place);
         Some(End::Page(Box::new(Page {
             title: self.title.take().map(Collapsed::finish),
             base: self.place.base().clone(),
             canonical: self.canonical.take(),
             robots: self.robots,
             refresh: self.refresh.take(),
-            links: std::mem::take(&mut self.links.links),
-            n_known: self.links.n_known,
-            n_links_dropped: self.links.n_dropped,
+            links: std::mem::take(&mut self.collector.links),
+            n_known: self.collector.n_known,
+            n_links_dropped: self.collector.n_dropped,
             simhash: self.simhash.take().and_then(Simhash::finish),
         })))
     }
