@@ -42,6 +42,7 @@ pub(super) fn tokens<H: Hear>(html: &str, hear: H, max_attribute: usize) -> Toke
 /// What becomes of tags where they are plain: of start tags, and of end tags, a bit for each.
 #[derive(Clone, Copy, Debug)]
 struct Wants {
+    /// Somebody hears of them.
     heard: [u32; 2],
     /// The tokenizer reads them: what follows depends on them, or somebody stops there.
     left: [u32; 2],
@@ -194,7 +195,7 @@ fn plain<'a>(
         return Some((comment_end(html, 0).or_else(|| doctype_end(html))?, None));
     }
     let (name, end, is_end) = tag_name(html, 0)?;
-    // Nor does `</svg>` mean anything out here.
+    // That goes for `</svg>` too, which ends nothing here.
     if !wants.has_letter(name[0], is_end) {
         return Some((tag_end(html, end, |_, _| true)?, None));
     }

@@ -26,7 +26,8 @@ impl<T: Pod> Numbers<T> {
         if n_bytes < IN_PAGES {
             return vec![T::zeroed(); len].into();
         }
-        let pages = MmapMut::map_anon(n_bytes).expect("there is memory for the numbers");
+        let pages = MmapMut::map_anon(n_bytes);
+        let pages = pages.unwrap_or_else(|error| panic!("no {n_bytes} bytes of memory: {error}"));
         let _ = pages.advise(Advice::HugePage); // small ones do as well
         Self(Room::Many(pages, len, PhantomData))
     }
