@@ -208,17 +208,17 @@ impl Lane {
     }
 
     /// Does a step in the calling thread if one more runner may be started: to wake another
-    /// thread, and to be woken by it, takes as long as many a step. Gives it back otherwise.
-    pub(super) fn lend(&self, step: Step, shared: &Arc<Shared>) -> Result<(), Step> {
+    /// thread, and to be woken by it, takes as long as many a step. Says whether it did.
+    pub(super) fn lend(&self, step: &mut dyn FnMut(), shared: &Arc<Shared>) -> bool {
         let mut state = self.state();
         if state.running >= state.threads {
-            return Err(step);
+            return false;
         }
         let runner = self.begin(&mut state, shared);
         drop(state);
         runner.seat.clock.around(step);
         self.end(runner, &mut self.state(), shared);
-        Ok(())
+        true
     }
 
     fn begin(&self, state: &mut State, shared: &Shared) -> Runner {

@@ -276,10 +276,12 @@ impl Shared {
 }
 
 impl Cpu for Arc<Shared> {
+    fn lend(&self, step: &mut dyn FnMut()) -> bool {
+        self.cpu.lend(step, self)
+    }
+
     fn spawn(&self, step: Step) {
-        if let Err(step) = self.cpu.lend(step, self) {
-            self.cpu.add(Job::Step(step), self);
-        }
+        self.cpu.add(Job::Step(step), self);
     }
 
     fn help(&self, compute: &mut dyn FnMut()) {

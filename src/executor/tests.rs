@@ -9,7 +9,7 @@ use crossbeam_channel::{Sender, unbounded};
 use super::*;
 use crate::message::{Outcomes, Span, Status, Told, encode_chunk};
 use crate::task::items::SeenByContent;
-use crate::task::{ErrorClass, Input, PlanContext};
+use crate::task::{Context, ErrorClass, Input, PlanContext};
 
 pub(super) fn executor(table: Table) -> Executor {
     executor_that(true, table)
@@ -197,17 +197,30 @@ fn fewer_threads_let_running_tasks_end_and_the_ledger_stays_true() {
     assert_eq!(ledger.threads, 1);
 }
 
+/// A pool none of whose cores is ever free at once.
+#[derive(Debug)]
+struct Taken<'a>(&'a Arc<Shared>);
+
+impl Cpu for Taken<'_> {
+    fn lend(&self, _: &mut dyn FnMut()) -> bool {
+        false
+    }
+
+    fn spawn(&self, step: Step) {
+        self.0.spawn(step);
+    }
+
+    fn help(&self, compute: &mut dyn FnMut()) {
+        self.0.help(compute);
+    }
+}
+
 #[test]
 #[allow(clippy::disallowed_methods, reason = "an executor counts from its start")]
 fn a_step_is_done_by_who_asks_while_a_core_is_free() {
     let executor = executor(probe("", None));
-    let (sender, done_by) = unbounded();
-    let ask = || {
-        let sender = sender.clone();
-        executor.shared.spawn(Box::new(move || sender.send(thread::current()).unwrap()));
-    };
-    ask();
-    assert_eq!(done_by.try_recv().unwrap().id(), thread::current().id());
+    let on_cpu = |cpu: &dyn Cpu| Context { cpu, ..Context::new(0) }.on_cpu(thread::current);
+    assert_eq!(on_cpu(&executor.shared).id(), thread::current().id());
 
     let all = Arc::new(Barrier::new(3));
     let holders = [(); 2].map(|()| {
@@ -216,14 +229,19 @@ fn a_step_is_done_by_who_asks_while_a_core_is_free() {
             all.wait();
             all.wait();
         };
-        thread::spawn(move || shared.spawn(Box::new(hold)))
+        thread::spawn(move || assert!(shared.lend(&mut || hold())))
     });
     all.wait();
-    ask();
+    assert!(!executor.shared.lend(&mut || unreachable!("both cores are taken")));
+    let (sender, done_by) = unbounded();
+    executor.shared.spawn(Box::new(move || sender.send(thread::current()).unwrap()));
     assert!(done_by.is_empty(), "both cores are taken");
     all.wait();
     let other = done_by.recv_timeout(Duration::from_secs(100)).unwrap();
-    assert!(other.name().is_some_and(|name| name.starts_with("task-cpu-")), "{other:?}");
+    for done_by in [other, on_cpu(&Taken(&executor.shared))] {
+        let name = done_by.name().unwrap_or_default();
+        assert!(name.starts_with("task-cpu-"), "{name}");
+    }
     for holder in holders {
         holder.join().unwrap();
     }
@@ -268,7 +286,7 @@ impl task::Work for Shares {
     fn run(
         &self,
         input: &Input,
-        context: &task::Context<'_>,
+        context: &Context<'_>,
         record: &mut Vec<u8>,
     ) -> Result<task::Done, TaskError> {
         record.extend_from_slice(b"0");

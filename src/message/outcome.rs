@@ -107,7 +107,7 @@ const ROW_HEAD: usize = 13;
 impl OutcomesBuilder {
     /// No outcomes yet.
     pub fn new(chunk: ChunkId) -> Self {
-        let mut payload = Vec::with_capacity(1024);
+        let mut payload = Vec::with_capacity(2048);
         payload.extend_from_slice(&chunk.to_le_bytes());
         Self { payload, start: CHUNK_HEAD, in_row: 0, next_in_row: 0 }
     }

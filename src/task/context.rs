@@ -44,8 +44,12 @@ pub struct Place {
 
 /// A rank's CPU pool, as its tasks see it.
 pub trait Cpu: Sync + fmt::Debug {
-    /// Does `step` in the calling thread if a core is free; else has the CPU pool do it when one
-    /// is, and does not wait for that. It must not panic.
+    /// Does `step` in the calling thread if a core is free, and says whether one was. It must not
+    /// panic.
+    fn lend(&self, step: &mut dyn FnMut()) -> bool;
+
+    /// Has the CPU pool do `step` when a core is free, and does not wait for that. It must not
+    /// panic.
     fn spawn(&self, step: Box<dyn FnOnce() + Send>);
 
     /// Has free threads of the pool help with `compute`, which is called once.
@@ -57,6 +61,11 @@ pub trait Cpu: Sync + fmt::Debug {
 pub struct NoPool;
 
 impl Cpu for NoPool {
+    fn lend(&self, step: &mut dyn FnMut()) -> bool {
+        step();
+        true
+    }
+
     fn spawn(&self, step: Box<dyn FnOnce() + Send>) {
         step();
     }
@@ -85,15 +94,19 @@ impl Context<'_> {
     /// may have to wait: hundreds of tasks may wait for their servers, as many as there are cores
     /// may compute. A panic of `step` is the caller's.
     pub fn on_cpu<T: Send + 'static>(&self, step: impl FnOnce() -> T + Send + 'static) -> T {
-        let (sender, receiver) = mpsc::sync_channel(1);
-        self.cpu.spawn(Box::new(move || {
-            // Nobody listens only where the caller is gone, and the whole rank with it.
-            let _ = sender.send(catch_unwind(AssertUnwindSafe(step)));
-        }));
-        match receiver.recv().expect("the pool does what it is given") {
-            Ok(computed) => computed,
-            Err(panic) => resume_unwind(panic),
-        }
+        let caught = |step| catch_unwind(AssertUnwindSafe(step));
+        let (mut step, mut computed) = (Some(step), None);
+        self.cpu.lend(&mut || computed = step.take().map(caught));
+        let computed = computed.unwrap_or_else(|| {
+            let step = step.expect("it was not done");
+            let (sender, receiver) = mpsc::sync_channel(1);
+            self.cpu.spawn(Box::new(move || {
+                // Nobody listens only where the caller is gone, and the whole rank with it.
+                let _ = sender.send(caught(step));
+            }));
+            receiver.recv().expect("the pool does what it is given")
+        });
+        computed.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// Computes something of which rayon can give parts to the free threads of the CPU pool; without

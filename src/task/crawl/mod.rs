@@ -11,6 +11,7 @@
 
 mod account;
 mod files;
+mod fingerprints;
 mod options;
 mod order;
 mod page;

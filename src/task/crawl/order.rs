@@ -1,6 +1,7 @@
 //! What a worker is to do for the frontier, as it stands in a task's input: one line of fields
 //! with a blank between, the address last.
 
+use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::str::FromStr;
 
@@ -9,6 +10,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::task::Input;
 
 const N_FIELDS: usize = 10;
+
+/// Room for all fields but the address, of a host that has an address or two.
+const ROOM: usize = 128;
 
 /// What stands for a field that there is not.
 const NONE: &str = "-";
@@ -87,13 +91,29 @@ impl Order {
     pub(super) fn input(&self) -> Input {
         let Self { step, url, addresses, numbers } = self;
         let Numbers { host, page, from, depth, hops, attempts, crashes } = numbers;
-        let from = from.map_or_else(|| NONE.to_owned(), |from| from.to_string());
-        let addresses: Vec<_> = addresses.iter().map(IpAddr::to_string).collect();
-        let addresses = if addresses.is_empty() { NONE.to_owned() } else { addresses.join(",") };
-        let step = step.name();
-        let line = format!(
-            "{step} {host} {page} {from} {depth} {hops} {attempts} {crashes} {addresses} {url}"
-        );
+        let mut line = String::with_capacity(ROOM + url.len());
+        let mut digits = itoa::Buffer::new();
+        let mut put = |field: &str| {
+            line.push_str(field);
+            line.push(' ');
+        };
+        put(step.name());
+        put(digits.format(*host));
+        put(digits.format(*page));
+        put(from.map_or(NONE, |from| digits.format(from)));
+        put(digits.format(*depth));
+        put(digits.format(*hops));
+        put(digits.format(*attempts));
+        put(digits.format(*crashes));
+        let mut separator = "";
+        for address in addresses {
+            line.push_str(separator);
+            write!(line, "{address}").expect("a string takes what is written");
+            separator = ",";
+        }
+        line.push_str(if addresses.is_empty() { NONE } else { "" });
+        line.push(' ');
+        line.push_str(url);
         Input::Text(line.into())
     }
 
@@ -130,9 +150,18 @@ pub(super) fn address(input: &Input) -> Result<&str> {
     fields(input)?.last().context("it has no fields")
 }
 
+/// All but the last are a few bytes long, too few for the searches of `str` to be worth their
+/// beginning.
 fn fields(input: &Input) -> Result<impl Iterator<Item = &str>> {
     let Input::Text(text) = input else { bail!("it is no text") };
-    Ok(text.splitn(N_FIELDS, ' '))
+    let mut rest = Some(&**text);
+    let fields = (1..=N_FIELDS).map_while(move |n| {
+        let text = rest?;
+        let end = text.bytes().position(|byte| byte == b' ').filter(|_| n < N_FIELDS);
+        rest = end.map(|end| &text[end + 1..]);
+        Some(&text[..end.unwrap_or(text.len())])
+    });
+    Ok(fields)
 }
 
 fn there(field: &str) -> Option<&str> {

@@ -79,6 +79,14 @@ struct Output<'a> {
     warc: Option<Archived>,
 }
 
+impl Output<'_> {
+    fn json(&self) -> Vec<u8> {
+        let mut json = Vec::with_capacity(512);
+        serde_json::to_writer(&mut json, self).expect("texts and numbers only");
+        json
+    }
+}
+
 /// Where a page stands in the archive.
 #[derive(Debug, Serialize)]
 pub(super) struct Archived {
@@ -161,7 +169,7 @@ impl Reader {
             essence: Some(&*content_type.essence).filter(|essence| !essence.is_empty()),
             charset: content.charset,
             bytes: exchange.body().len(),
-            digest: Some(digest.to_string()),
+            digest: Some(digest.text()),
             title: page.and_then(|page| page.title.as_deref()),
             canonical: canonical.as_ref(),
             links: links.len() + n_known,
@@ -179,8 +187,7 @@ impl Reader {
             simhash: page.and_then(|page| page.simhash).filter(|_| is_page && kept),
             found,
         };
-        let output = serde_json::to_vec(&output).expect("texts and numbers only");
-        Ok(Read { output, report: Report::Page(report).encode() })
+        Ok(Read { output: output.json(), report: Report::Page(report).encode() })
     }
 
     fn check_redirects(&self, order: &Order, redirect: Option<&Url>) -> Result<(), TaskError> {
@@ -220,7 +227,7 @@ impl Reader {
         if self.files.wants_edges() {
             return links::page(text, url, &self.wanted);
         }
-        links::page_without(text, url, &self.wanted, &|written| self.reported.knows(written))
+        links::page_without(text, url, &self.wanted, &self.reported)
     }
 
     /// Everything that a page links to, each address once for each kind of link.
@@ -300,9 +307,8 @@ pub(super) struct Outlink<'c> {
 fn busy(order: &Order, exchange: &Exchange) -> Read {
     let (status, depth) = (exchange.status, order.numbers.depth);
     let output = Output { status, depth, bytes: exchange.body().len(), ..Output::default() };
-    let output = serde_json::to_vec(&output).expect("numbers only");
     let report = PageReport { slow_down: exchange.again(), ..PageReport::default() };
-    Read { output, report: Report::Page(report).encode() }
+    Read { output: output.json(), report: Report::Page(report).encode() }
 }
 
 fn content_type(exchange: &Exchange) -> ContentType {

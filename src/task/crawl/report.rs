@@ -66,7 +66,8 @@ pub(super) struct Link<'a> {
 
 impl<'a> Report<'a> {
     pub(super) fn encode(&self) -> Vec<u8> {
-        postcard::to_stdvec(self).expect("memory takes what is written")
+        // Most pages lead to one or two that are new.
+        postcard::to_extend(self, Vec::with_capacity(256)).expect("memory takes what is written")
     }
 
     pub(super) fn decode(bytes: &'a [u8]) -> Result<Self> {

@@ -151,7 +151,9 @@ impl Work for Crawler {
 
 /// Where an answer redirects to, over http or https.
 pub(super) fn redirect(exchange: &Exchange, url: &Url) -> Option<Url> {
-    let is_redirect = matches!(exchange.status, 301 | 302 | 303 | 307 | 308);
-    let location = exchange.head.get("location").filter(|_| is_redirect)?;
+    if !matches!(exchange.status, 301 | 302 | 303 | 307 | 308) {
+        return None;
+    }
+    let location = exchange.head.get("location")?;
     url.join(&location).ok().filter(|next| matches!(next.scheme(), "http" | "https"))
 }

@@ -72,7 +72,7 @@ impl Reader {
             url: reply.url.to_string(),
             charset,
             bytes: reply.body.len(),
-            digest: Digest::of(&reply.body).to_string(),
+            digest: Digest::of(&reply.body).text(),
             title,
             links,
             redirects: reply.redirects,

@@ -30,7 +30,7 @@ pub(super) struct Received {
 const ROOM: usize = 16 << 10;
 
 /// So much is made room for on a header's word alone; for the rest of it, once so much has come.
-const TRUSTED: u64 = 1 << 20;
+const TRUSTED: u64 = 4 << 20;
 
 /// Reads all of a body, of `length` bytes if its head is right, and undoes its codings.
 pub(super) fn read(body: Body, length: Option<u64>, encodings: &str, limit: u64) -> Received {

@@ -334,7 +334,7 @@ impl Client {
 }
 
 /// Room for a page and its head; also the longest head.
-const INPUT_BUFFER: usize = 128 << 10;
+const INPUT_BUFFER: usize = 64 << 10;
 
 /// Holds a request line and the headers; a longer address is an error.
 const OUTPUT_BUFFER: usize = 32 << 10;

@@ -79,13 +79,29 @@ impl<'a> Attributes<'a> {
             return !Attribute::has_length(name.len()) || !name.iter().any(u8::is_ascii_uppercase);
         };
         let Some(value) = page.get(value) else { return false };
-        if memchr3(b'&', b'\0', b'\r', value.as_bytes()).is_some() {
-            return false;
+        if let Some(at) = memchr3(b'&', b'\0', b'\r', value.as_bytes()) {
+            return self.push_decoded(attribute, value.as_bytes(), at);
         }
         let is_too_long = value.len() > self.max_length;
         self.has_too_long |= is_too_long;
         let value = if is_too_long { Value::LeftOut } else { Value::Plain(value) };
         self.values[attribute as usize] = value;
+        true
+    }
+
+    /// Takes a value that does not mean what is written `at` there, if all that must be decoded are
+    /// ampersands (HTML standard, 13.2.5.73): they stand in many addresses.
+    fn push_decoded(&mut self, attribute: Attribute, mut value: &[u8], mut at: usize) -> bool {
+        loop {
+            let Some(rest) = value[at..].strip_prefix(b"&amp;") else { return false };
+            self.push(attribute, &value[..=at]);
+            value = rest;
+            match memchr3(b'&', b'\0', b'\r', value) {
+                Some(next) => at = next,
+                None => break,
+            }
+        }
+        self.push(attribute, value);
         true
     }
 

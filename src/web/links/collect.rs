@@ -7,7 +7,7 @@ use url::Url;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::page::{Known, Link, LinkKind};
-use super::written::{folder, is_of_folder, leads_elsewhere};
+use super::written::{folder, is_of_folder, leads_elsewhere, whole};
 use super::{MAX_URL, without_fragment};
 
 /// Addresses that there is room for at first: as many as most pages have.
@@ -48,7 +48,7 @@ impl Place {
 
 /// The links that a page has, and what is known of them.
 pub(super) struct Collector<'k> {
-    known: &'k Known<'k>,
+    known: &'k dyn Known,
     max_links: usize,
     /// A hash of each address with what kind of link it is: [`Link::written`], or its complement
     /// of those that may lead to the page itself.
@@ -56,6 +56,8 @@ pub(super) struct Collector<'k> {
     waiting: Vec<Waiting>,
     /// What those that wait say, one after the other.
     addresses: String,
+    /// Room for a whole address.
+    room: String,
     /// Those that are not known.
     pub(super) links: Vec<Link>,
     pub(super) n_known: usize,
@@ -78,13 +80,14 @@ struct Waiting {
 }
 
 impl<'k> Collector<'k> {
-    pub(super) fn new(known: &'k Known<'k>, max_links: usize) -> Self {
+    pub(super) fn new(known: &'k dyn Known, max_links: usize) -> Self {
         Self {
             known,
             max_links,
             seen: FxHashSet::with_capacity_and_hasher(ADDRESSES, FxBuildHasher),
             waiting: Vec::with_capacity(WAITING),
             addresses: String::with_capacity(32 * WAITING),
+            room: String::new(),
             links: Vec::new(),
             n_known: 0,
             n_dropped: 0,
@@ -121,7 +124,13 @@ impl<'k> Collector<'k> {
     /// Looks up the links that wait for it, and takes those that are not known.
     pub(super) fn look_up(&mut self, place: &Place) {
         for link in self.waiting.iter_mut().filter(|link| link.is_shared) {
-            link.is_known = (self.known)(link.hash);
+            link.is_known = self.known.knows(link.hash);
+        }
+        for link in self.waiting.iter_mut().filter(|link| link.is_shared && !link.is_known) {
+            let address = &self.addresses[link.address.clone()];
+            if let Some(address) = whole(address, place.base(), &mut self.room) {
+                link.is_known = self.known.knows_address(address, link.hash);
+            }
         }
         for link in self.waiting.drain(..) {
             let url = if link.is_known {

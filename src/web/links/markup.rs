@@ -8,7 +8,7 @@ use memchr::{memchr, memmem};
 /// name is whole, and in small letters.
 #[inline]
 pub(super) fn tag_name(html: &[u8], at: usize) -> Option<(&[u8], usize, bool)> {
-    let (is_end, start) = match &html[at..] {
+    let (is_end, start) = match html.get(at..)? {
         [b'<', b'/', b'a'..=b'z', ..] => (true, at + 2),
         [b'<', b'a'..=b'z', ..] => (false, at + 1),
         _ => return None,
@@ -98,11 +98,11 @@ pub(super) fn near(byte: u8, bytes: &[u8]) -> Option<usize> {
 
 pub(super) const COMMENT: &[u8] = b"<!--";
 
-/// The length of the document type that stands here, if it is HTML's.
-pub(super) fn doctype_end(html: &[u8]) -> Option<usize> {
+/// Behind the document type that stands at `at`, if it is HTML's.
+pub(super) fn doctype_end(html: &[u8], at: usize) -> Option<usize> {
     const DOCTYPE: &[u8] = b"<!doctype html>";
-    let is_here = html.get(..DOCTYPE.len()).is_some_and(|here| here.eq_ignore_ascii_case(DOCTYPE));
-    is_here.then_some(DOCTYPE.len())
+    let end = at + DOCTYPE.len();
+    html.get(at..end)?.eq_ignore_ascii_case(DOCTYPE).then_some(end)
 }
 
 /// Behind the comment that stands at `at`, if the first two hyphens in it are its end.

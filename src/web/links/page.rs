@@ -85,8 +85,23 @@ pub struct Link {
     pub written: Option<u64>,
 }
 
-/// Whether a link is known, by [`Link::written`].
-pub type Known<'k> = dyn Fn(u64) -> bool + 'k;
+/// What is known of links before a page is read.
+pub trait Known {
+    /// Whether a link is known, by [`Link::written`].
+    fn knows(&self, written: u64) -> bool;
+
+    /// Whether the address is known that a link leads to which is not; from then on the link is,
+    /// by `written`.
+    fn knows_address(&self, _address: &str, _written: u64) -> bool {
+        false
+    }
+}
+
+impl<F: Fn(u64) -> bool> Known for F {
+    fn knows(&self, written: u64) -> bool {
+        self(written)
+    }
+}
 
 /// What makes a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -133,10 +148,10 @@ pub fn page(html: &str, url: &Url, wanted: &Wanted) -> Page {
 }
 
 /// The same, but links that are `known` are only counted.
-pub fn page_without(html: &str, url: &Url, wanted: &Wanted, known: &Known<'_>) -> Page {
+pub fn page_without(html: &str, url: &Url, wanted: &Wanted, known: &dyn Known) -> Page {
     match read(html, Reader::new(url, wanted, known)) {
         End::Page(page) => *page,
-        End::LateBase(base) => match read(html, Reader::with_base(url, wanted, known, base)) {
+        End::LateBase(base) => match read(html, Reader::with_base(url, wanted, known, *base)) {
             End::Page(page) => *page,
             End::LateBase(_) => unreachable!("a base that is known is not looked for"),
         },

@@ -23,7 +23,7 @@ pub(super) enum End {
     /// With the page.
     Page(Box<Page>),
     /// Early: a base stands behind links that are relative to it.
-    LateBase(Url),
+    LateBase(Box<Url>),
 }
 
 /// Reads one page.
@@ -44,7 +44,7 @@ pub(super) struct Reader<'w> {
 }
 
 impl<'w> Reader<'w> {
-    pub(super) fn new(url: &Url, wanted: &'w Wanted, known: &'w Known<'w>) -> Self {
+    pub(super) fn new(url: &Url, wanted: &'w Wanted, known: &'w dyn Known) -> Self {
         Self {
             wanted,
             place: Place::new(url),
@@ -64,7 +64,7 @@ impl<'w> Reader<'w> {
     pub(super) fn with_base(
         url: &Url,
         wanted: &'w Wanted,
-        known: &'w Known<'w>,
+        known: &'w dyn Known,
         base: Url,
     ) -> Self {
         let mut reader = Self::new(url, wanted, known);
@@ -88,7 +88,7 @@ impl<'w> Reader<'w> {
         let base = self.place.url.join(href).ok().filter(is_base);
         let base = without_fragment(base.unwrap_or_else(|| self.place.url.clone()));
         if self.has_addresses && base != self.place.url {
-            return Some(End::LateBase(base));
+            return Some(End::LateBase(Box::new(base)));
         }
         self.place.set_base(base);
         None

@@ -1,7 +1,7 @@
 //! Reads what is plain on a page in the tokenizer's place: to find the ends of tags and their
 //! attributes takes less time than its states do.
 //!
-//! Plain are whole tags in small letters, with nothing in their attributes that must be decoded,
+//! Plain are whole tags in small letters, with no entities but ampersands in their attributes,
 //! scripts, styles, and titles with nothing to be decoded; and, where nobody asks for text, text,
 //! comments and drawings. All else the tokenizer reads, and what such tags stand in: other titles,
 //! text areas, `<math>`, and `<svg>` with more in it than shapes.
@@ -11,7 +11,6 @@
 
 use std::cell::RefCell;
 use std::convert::Infallible;
-use std::ops::Range;
 use std::rc::Rc;
 
 use html5gum::{Readable as _, Reader, Tokenizer};
@@ -114,27 +113,13 @@ impl<H: Hear> Skim<'_, H> {
     fn read_plain(&mut self) {
         let mut audience = self.audience.borrow_mut();
         while audience.is_plain {
-            let wants_text = audience.hear.wants_text();
-            if !wants_text {
-                let rest = self.rest();
+            if !audience.hear.wants_text() {
+                let rest = &self.html.as_bytes()[self.at..];
                 self.at += near(b'<', rest).unwrap_or(rest.len());
             }
-            let Some(rest) = self.html.get(self.at..) else { return };
-            let tag = plain(rest, self.wants, wants_text, &mut self.attributes);
-            let Some((length, heard)) = tag else { return };
-            self.at += length;
-            audience.has_passed = true;
-            match heard {
-                Some(Piece::Start(tag)) => audience.start(tag, &self.attributes),
-                Some(Piece::End(tag)) => audience.end(tag),
-                Some(Piece::Title(text)) => {
-                    audience.start(Tag::Title, &self.attributes);
-                    audience.text(rest[text].as_bytes(), Some(Tag::Title));
-                    audience.end(Tag::Title);
-                    audience.has_passed = true;
-                }
-                None => {}
-            }
+            let end = plain(self.html, self.at, self.wants, &mut self.attributes, &mut audience);
+            let Some(end) = end else { return };
+            self.at = end;
         }
     }
 }
@@ -173,34 +158,29 @@ impl<H: Hear> Reader for Skim<'_, H> {
     }
 }
 
-/// What is heard of what is plain.
-enum Piece {
-    /// A start tag, with its attributes.
-    Start(Tag),
-    End(Tag),
-    /// All of a title: its text.
-    Title(Range<usize>),
-}
-
-/// The length of what stands here, a tag, an element without links, a title or a comment, if it is
-/// plain; and what is to be heard of it.
-fn plain<'a>(
+/// Behind what stands at `at`, a tag, an element without links, a title or a comment, if it is
+/// plain; the audience has heard of it then.
+fn plain<'a, H: Hear>(
     page: &'a str,
+    at: usize,
     wants: Wants,
-    wants_text: bool,
     attributes: &mut Attributes<'a>,
-) -> Option<(usize, Option<Piece>)> {
+    audience: &mut Audience<H>,
+) -> Option<usize> {
     let html = page.as_bytes();
-    if !wants_text && html.starts_with(b"<!") {
-        return Some((comment_end(html, 0).or_else(|| doctype_end(html))?, None));
-    }
-    let (name, end, is_end) = tag_name(html, 0)?;
+    let (name, end, is_end) = match tag_name(html, at) {
+        Some(tag) => tag,
+        None if audience.hear.wants_text() => return None,
+        None => return passed(audience, comment_end(html, at).or_else(|| doctype_end(html, at))),
+    };
     // That goes for `</svg>` too, which ends nothing here.
     if !wants.has_letter(name[0], is_end) {
-        return Some((tag_end(html, end, |_, _| true)?, None));
+        return passed(audience, tag_end(html, end, |_, _| true));
     }
     match name {
-        b"svg" if !is_end && !wants_text => return Some((drawing_end(html, end)?, None)),
+        b"svg" if !is_end && !audience.hear.wants_text() => {
+            return passed(audience, drawing_end(html, end));
+        }
         b"svg" | b"math" => return None,
         _ => {}
     }
@@ -208,27 +188,37 @@ fn plain<'a>(
     if tag.is_some_and(|tag| wants.leaves(tag, is_end)) {
         return None;
     }
-    let is_heard = tag.is_some_and(|tag| wants.has(tag, is_end));
-    let mut length = if is_heard && !is_end {
+    let heard = tag.filter(|&tag| wants.has(tag, is_end));
+    let mut end = if heard.is_some() && !is_end {
         attributes.clear();
         tag_end(html, end, |name, value| attributes.add_plain(page, name, value))?
     } else {
         tag_end(html, end, |_, _| true)?
     };
     if !is_end && let Some(text) = tag.and_then(Tag::raw_text) {
-        length = element_end(html, length, name, text)?;
+        end = element_end(html, end, name, text)?;
     }
-    let heard = match tag.filter(|_| is_heard) {
-        None => None,
-        Some(tag) if is_end => Some(Piece::End(tag)),
+    match heard {
+        None => {}
+        Some(tag) if is_end => audience.end(tag),
         Some(Tag::Title) => {
-            let text = length..title_end(html, length)?;
-            length = text.end + TITLE_END.len();
-            Some(Piece::Title(text))
+            let text = end..title_end(html, end)?;
+            end = text.end + TITLE_END.len();
+            audience.start(Tag::Title, attributes);
+            audience.has_passed = true;
+            audience.text(&html[text], Some(Tag::Title));
+            audience.end(Tag::Title);
         }
-        Some(tag) => Some(Piece::Start(tag)),
-    };
-    Some((length, heard))
+        Some(tag) => audience.start(tag, attributes),
+    }
+    passed(audience, Some(end))
+}
+
+/// Notes that a tag has come, if it has: it ends a word.
+#[inline]
+fn passed<H: Hear>(audience: &mut Audience<H>, end: Option<usize>) -> Option<usize> {
+    audience.has_passed |= end.is_some();
+    end
 }
 
 const TITLE_END: &[u8] = b"</title>";

@@ -19,6 +19,7 @@ use rankpool::web::links::{self, Found, Wanted, scan};
 use rankpool::web::scope::{self, Reach, Scope};
 use rankpool::web::trap::{self, Limits};
 use url::Url;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Tries a property on inputs of `strategy`, as long as the environment says.
 fn holds<S: Strategy>(name: &str, strategy: &S, property: impl Fn(S::Value))
@@ -447,12 +448,48 @@ fn check_known_links(html: &str) {
     let but_known = links::page_without(html, &page_url(), &wanted, &is_known);
     assert_eq!(but_known.n_known, all.links.len() - others.len());
     assert_eq!(but_known, links::Page { links: others, n_known: but_known.n_known, ..all.clone() });
+    check_known_addresses(html, &all);
     let elsewhere = links::page(html, &page_url().join("2").unwrap(), &wanted);
     let said = |page: &links::Page| -> HashMap<u64, Url> {
         page.links.iter().filter_map(|link| Some((link.written?, link.url.clone()))).collect()
     };
     let (here, there) = (said(&all), said(&elsewhere));
     assert!(here.iter().all(|(written, url)| there.get(written).is_none_or(|other| other == url)));
+}
+
+/// Knows half of all addresses.
+struct HalfOfAddresses;
+
+impl HalfOfAddresses {
+    fn has(address: &str) -> bool {
+        xxh3_64(address.as_bytes()).is_multiple_of(2)
+    }
+}
+
+impl links::Known for HalfOfAddresses {
+    fn knows(&self, _: u64) -> bool {
+        false
+    }
+
+    fn knows_address(&self, address: &str, _: u64) -> bool {
+        Self::has(address)
+    }
+}
+
+/// Links that are left out because their address is known are counted, lead to one that is, and the
+/// others are the same as without.
+fn check_known_addresses(html: &str, all: &links::Page) {
+    let page = links::page_without(html, &page_url(), &Wanted::default(), &HalfOfAddresses);
+    let mut left = page.links.iter().peekable();
+    let mut n_known = 0;
+    for link in &all.links {
+        if left.next_if_eq(&link).is_none() {
+            assert!(HalfOfAddresses::has(link.url.as_str()), "{}", link.url);
+            n_known += 1;
+        }
+    }
+    assert!(left.next().is_none());
+    assert_eq!(page.n_known, n_known);
 }
 
 /// Who stops early finds the same links as who reads it all, where no base stands in between.

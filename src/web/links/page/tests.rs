@@ -1,5 +1,8 @@
 #![allow(clippy::format_collect, reason = "short texts")]
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
 use super::*;
 
 const PAGE: &str = "http://example.org/dir/page?q=1";
@@ -194,6 +197,36 @@ fn known_links_are_only_counted() {
     let few = Wanted { max_links: 1, ..Wanted::default() };
     let page = page_without("<a href=b><a href=c>", &url("dir/c"), &few, &|w| known.contains(&w));
     assert_eq!((page.n_known, page.links.len(), page.n_links_dropped), (1, 0, 1));
+}
+
+/// Knows addresses alone, and writes down which it is asked for.
+struct Addresses<'a>(&'a [&'a str], RefCell<Vec<String>>);
+
+impl Known for Addresses<'_> {
+    fn knows(&self, _: u64) -> bool {
+        false
+    }
+
+    fn knows_address(&self, address: &str, _: u64) -> bool {
+        self.1.borrow_mut().push(address.to_owned());
+        self.0.contains(&address)
+    }
+}
+
+#[test]
+fn links_of_known_addresses_are_only_counted() {
+    let html = "<a href=b#x><a href=../c><a href=?b><a href=/dir/b><a href=b%20><a href=http://i/>\
+        <a href=b?c><a href=d#x>";
+    let known = ["http://example.org/dir/b", "http://i/", "http://example.org/dir/d"];
+    let known = Addresses(&known, RefCell::default());
+    let page = Url::parse("http://example.org/dir/d").unwrap();
+    let page = page_without(html, &page, &Wanted::default(), &known);
+    let left = ["/c", "/dir/d?b", "/dir/b%20", "/dir/b?c"].map(|path| format!("anchor {path}"));
+    assert_eq!((links(&page), page.n_known), (left.to_vec(), 3));
+    let asked =
+        ["/c", "/dir/b", "/dir/b%20", "/dir/b?c"].map(|path| format!("http://example.org{path}"));
+    let was_asked: BTreeSet<_> = known.1.into_inner().into_iter().collect();
+    assert!(was_asked.into_iter().eq(asked.into_iter().chain(["http://i/".to_owned()])));
 }
 
 #[test]

@@ -90,6 +90,8 @@ fn page() -> impl Strategy<Value = String> {
         "<a href = x rel>",
         "<a HREF=x href=y>",
         "<a href=x&amp;y>",
+        "<a href='&amp;amp;' rel=&amp>",
+        "<a href='12345&amp;67' src='123&amp;&amp;456789'>",
         "<a href='&lt;' rel=r>",
         "<a href='longer than that'>",
         "</a>",
