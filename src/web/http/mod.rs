@@ -320,6 +320,7 @@ impl Client {
             .timeout_connect(Some(settings.connect_timeout))
             .timeout_per_read(Some(settings.read_timeout))
             .timeout_per_write(Some(settings.read_timeout))
+            .max_response_header_size(LONGEST_HEAD)
             .input_buffer_size(INPUT_BUFFER)
             .output_buffer_size(OUTPUT_BUFFER)
             .max_idle_connections(1)
@@ -333,8 +334,11 @@ impl Client {
     }
 }
 
-/// Room for a page and its head; also the longest head.
-const INPUT_BUFFER: usize = 64 << 10;
+/// The longest head of a response.
+const LONGEST_HEAD: usize = 64 << 10;
+
+/// Room for more than that: `ureq` must see that a head is longer.
+const INPUT_BUFFER: usize = LONGEST_HEAD + (16 << 10);
 
 /// Holds a request line and the headers; a longer address is an error.
 const OUTPUT_BUFFER: usize = 32 << 10;

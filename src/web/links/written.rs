@@ -37,7 +37,8 @@ pub(super) fn whole<'a>(address: &'a str, base: &Url, room: &'a mut String) -> O
     }
     let start = base[..Position::BeforePath].len();
     let mut folder = &base[..Position::AfterPath];
-    if folder.len() + address.len() > LONGEST || address.starts_with("//") {
+    let is_of_http = matches!(base.scheme(), "http" | "https");
+    if !is_of_http || folder.len() + address.len() > LONGEST || address.starts_with("//") {
         return None;
     }
     let mut rest = address;
@@ -123,7 +124,9 @@ mod tests {
         for address in ["../../../f", "//i/f", &long, &format!("http://{long}")] {
             assert_eq!(whole(address, &base, &mut room), None, "{address}");
         }
-        assert_eq!(whole("../f", &url("http://h/a:/b"), &mut room), None);
+        for base in ["http://h/a:/b", "mailto:a/b"] {
+            assert_eq!(whole("../f", &url(base), &mut room), None, "{base}");
+        }
     }
 
     /// Addresses in which anything that a parser looks at may stand anywhere.
