@@ -52,11 +52,11 @@ impl Fingerprints {
 
     /// Puts one; false where it is remembered. Two threads may both hear true of the same.
     pub(super) fn put(&self, fingerprint: u64) -> bool {
-        let fingerprint = fingerprint.max(1);
-        let place = self.place(fingerprint);
-        if place.iter().any(|one| one.load(Relaxed) == fingerprint) {
+        if self.has(fingerprint) {
             return false;
         }
+        let fingerprint = fingerprint.max(1);
+        let place = self.place(fingerprint);
         let free = place.iter().find(|one| one.load(Relaxed) == 0);
         // Where there is no room, any is forgotten.
         let way = free.unwrap_or(&place[(fingerprint >> 32) as usize % WAYS]);

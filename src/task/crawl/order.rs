@@ -87,7 +87,7 @@ impl Order {
         }
     }
 
-    /// As a task's input.
+    /// As a task's input; put together by hand, which takes rank 0 a third of what `format` does.
     pub(super) fn input(&self) -> Input {
         let Self { step, url, addresses, numbers } = self;
         let Numbers { host, page, from, depth, hops, attempts, crashes } = numbers;
@@ -150,18 +150,9 @@ pub(super) fn address(input: &Input) -> Result<&str> {
     fields(input)?.last().context("it has no fields")
 }
 
-/// All but the last are a few bytes long, too few for the searches of `str` to be worth their
-/// beginning.
 fn fields(input: &Input) -> Result<impl Iterator<Item = &str>> {
     let Input::Text(text) = input else { bail!("it is no text") };
-    let mut rest = Some(&**text);
-    let fields = (1..=N_FIELDS).map_while(move |n| {
-        let text = rest?;
-        let end = text.bytes().position(|byte| byte == b' ').filter(|_| n < N_FIELDS);
-        rest = end.map(|end| &text[end + 1..]);
-        Some(&text[..end.unwrap_or(text.len())])
-    });
-    Ok(fields)
+    Ok(text.splitn(N_FIELDS, ' '))
 }
 
 fn there(field: &str) -> Option<&str> {

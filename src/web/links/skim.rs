@@ -114,7 +114,7 @@ impl<H: Hear> Skim<'_, H> {
         let mut audience = self.audience.borrow_mut();
         while audience.is_plain {
             if !audience.hear.wants_text() {
-                let rest = &self.html.as_bytes()[self.at..];
+                let rest = self.rest();
                 self.at += near(b'<', rest).unwrap_or(rest.len());
             }
             let end = plain(self.html, self.at, self.wants, &mut self.attributes, &mut audience);
