@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 import time
+from typing import NamedTuple
 
 from measure import Group, Row
 from nginx import PORT, first_answer, serve
@@ -19,7 +20,7 @@ NAMESPACE, OUTSIDE, INSIDE = "rankpool-link", "rankpool-l0", "rankpool-l1"
 ADDRESS, SERVER = "10.98.7.1", "10.98.7.2"
 RATE = 1e9  # bits a second, with all headers
 FULL, FREE = 0.9, 0.1  # of the rate; of the cores' time
-LOOK = 0.2  # seconds
+LOOK = 0.1  # seconds
 
 
 def group(bench, site):
@@ -31,9 +32,18 @@ def group(bench, site):
             Row("the same crawl through a link of 1 Gbit/s", "ours", WRK, "bit/s"),
             Row("the same: share of the time that the link is full", "full", unit=""),
             Row("the same: that the link is full or the cores are busy", "at a limit", unit=""),
+            Row("the same: the kernel's part of the time while the cores are busy", "kernel", unit=""),
         ],
         [link.prepare],
     )
+
+
+class Look(NamedTuple):
+    """What was seen since the look before."""
+
+    rate: float  # of the link, as a share
+    free: float  # of the cores' time, as a share
+    kernel: float  # of the time that is not free, as a share
 
 
 class Link:
@@ -68,32 +78,41 @@ class Link:
 
     def ours(self):
         looks = self.looks(self.site.crawl_words(f"http://{SERVER}:{PORT}{self.site.page}"))
-        full = [rate >= FULL for rate, _ in looks]
-        at_limit = [rate >= FULL or free <= FREE for rate, free in looks]
-        mean = sum(rate for rate, _ in looks) / len(looks)
-        return {"ours": mean * RATE, "full": sum(full) / len(looks), "at a limit": sum(at_limit) / len(looks)}
+        full = [look for look in looks if look.rate >= FULL]
+        busy = [look for look in looks if look.rate < FULL and look.free <= FREE]
+        found = {"ours": mean_rate(looks), "full": len(full) / len(looks)}
+        found["at a limit"] = (len(full) + len(busy)) / len(looks)
+        if busy:
+            found["kernel"] = sum(look.kernel for look in busy) / len(busy)
+        return found
 
     def wrk(self):
-        looks = self.looks(self.site.wrk_words(f"{SERVER}:{PORT}"))
-        return {WRK: sum(rate for rate, _ in looks) / len(looks) * RATE}
+        return {WRK: mean_rate(self.looks(self.site.wrk_words(f"{SERVER}:{PORT}")))}
 
     def looks(self, words):
-        """The rate and the cores' free time, as shares, again and again while a command runs."""
+        """Looks again and again while a command runs."""
         nowhere = {name: subprocess.DEVNULL for name in ("stdin", "stdout", "stderr")}
         process = subprocess.Popen([str(word) for word in words], cwd=self.bench.folder, env=self.bench.env, **nowhere)
         looks, before = [], self.now()
         while process.poll() is None:
             time.sleep(LOOK)
             now = self.now()
-            took, received, ticks, free = (new - old for new, old in zip(now, before))
-            looks.append((8 * received / took / RATE, free / max(1, ticks)))
+            took, received, ticks, free, kernel = (new - old for new, old in zip(now, before))
+            used = max(1, ticks - free)
+            looks.append(Look(8 * received / took / RATE, free / max(1, ticks), kernel / used))
             before = now
         if process.returncode != 0:
             raise DidNotRun(f"{words[0]} ended with {process.returncode}")
         return looks
 
     def now(self):
-        """Seconds; bytes received; ticks of all cores, and those in which they had nothing to do."""
+        """Seconds; bytes received; ticks of all cores, those in which they had nothing to do, and the kernel's."""
         with open(self.received, encoding="ascii") as received, open("/proc/stat", encoding="ascii") as stat:
             ticks = [int(word) for word in stat.readline().split()[1:]]
-            return time.perf_counter(), int(received.read()), sum(ticks), ticks[3]
+            _user, _nice, system, idle, _iowait, irq, softirq = ticks[:7]  # proc_stat(5)
+            return time.perf_counter(), int(received.read()), sum(ticks), idle, system + irq + softirq
+
+
+def mean_rate(looks):
+    """Bits a second."""
+    return sum(look.rate for look in looks) / len(looks) * RATE
