@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use anyhow::Result;
 
 use super::admission::Room;
-use super::ledger::Seat;
+use super::ledger::{Clocks, Helped, Seat};
 use super::threads::{Sharing, Threads};
 use super::{Aside, Chunk, Shared, now};
 use crate::task::Pool;
@@ -39,6 +39,7 @@ pub(super) struct Lane {
     pool: Pool,
     /// Moves on with each change of the number of threads.
     generation: AtomicU32,
+    helped: Arc<Helped>,
     state: Mutex<State>,
 }
 
@@ -92,19 +93,21 @@ pub(super) struct Runner {
 
 impl Lane {
     /// A pool of `threads`, of which `counted` count; more or fewer may be asked for later.
-    pub(super) fn new(pool: Pool, threads: u32, counted: u32, seats: Vec<Seat>) -> Result<Self> {
+    pub(super) fn new(pool: Pool, threads: u32, counted: u32, clocks: &Clocks) -> Result<Self> {
+        let helped = clocks.helped();
+        let start = || Threads::start(pool, threads, &helped);
         let state = State {
-            pool: (threads > 0).then(|| Threads::start(pool, threads)).transpose()?,
+            pool: (threads > 0).then(start).transpose()?,
             threads,
             counted,
             running: 0,
             starting: 0,
-            seats,
+            seats: clocks.seats(pool, threads),
             steps: VecDeque::new(),
             rest: VecDeque::new(),
             chunks: VecDeque::new(),
         };
-        Ok(Self { pool, generation: AtomicU32::new(0), state: Mutex::new(state) })
+        Ok(Self { pool, generation: AtomicU32::new(0), helped, state: Mutex::new(state) })
     }
 
     /// How many runners there may be.
@@ -114,7 +117,7 @@ impl Lane {
 
     /// Lets another number of threads work: more of them at once, fewer as tasks end.
     pub(super) fn resize(&self, threads: u32, shared: &Arc<Shared>) -> Result<()> {
-        let pool = Threads::start(self.pool, threads)?;
+        let pool = Threads::start(self.pool, threads, &self.helped)?;
         let mut state = self.state();
         let old = state.pool.replace(pool);
         (state.threads, state.counted) = (threads, threads);

@@ -22,7 +22,7 @@ pub struct Ledger {
     pub threads: u32,
     /// The time of all of them: each from when it was there to when it was not.
     pub thread_seconds: f64,
-    /// In tasks of the CPU pool, over its threads.
+    /// In tasks of the CPU pool, over its threads, whether their own or one that they helped with.
     pub compute: f64,
     /// Making records of them.
     pub overhead: f64,
@@ -115,6 +115,16 @@ fn seconds(nanos: u64) -> f64 {
     nanos as f64 * 1e-9
 }
 
+/// How long threads have helped with tasks that others run, in nanoseconds.
+#[derive(Debug, Default)]
+pub(super) struct Helped(AtomicU64);
+
+impl Helped {
+    pub(super) fn add(&self, taken: Duration) {
+        self.0.fetch_add(nanos(taken), Relaxed);
+    }
+}
+
 /// A thread's place: its number in records, and its clock.
 #[derive(Debug)]
 pub(super) struct Seat {
@@ -127,6 +137,7 @@ pub(super) struct Seat {
 pub(super) struct Clocks {
     cpu: Mutex<Vec<Arc<Clock>>>,
     io: Mutex<Vec<Arc<Clock>>>,
+    helped: Arc<Helped>,
     n_seats: AtomicUsize,
     started: Instant,
     counted: Mutex<Counted>,
@@ -156,6 +167,7 @@ impl Clocks {
         Self {
             cpu: Mutex::default(),
             io: Mutex::default(),
+            helped: Arc::default(),
             n_seats: AtomicUsize::new(0),
             started,
             counted: Mutex::new(counted),
@@ -177,6 +189,11 @@ impl Clocks {
         seats
     }
 
+    /// What threads that help add to.
+    pub(super) fn helped(&self) -> Arc<Helped> {
+        Arc::clone(&self.helped)
+    }
+
     /// From `now` on there are so many threads to compute with, and `counted` once those that
     /// are to end have.
     pub(super) fn count(&self, threads: u32, counted: u32, now: Instant) {
@@ -190,17 +207,23 @@ impl Clocks {
     }
 
     pub(super) fn drained(&self, now: Instant) {
-        let busy = self.compute(now) + self.overhead();
         let mut counted = lock(&self.counted);
-        counted.drained = Some((counted.seconds(self.elapsed(now)), busy));
+        let thread_seconds = counted.seconds(self.elapsed(now));
+        let overhead = self.overhead();
+        let busy = self.compute(now, thread_seconds - overhead) + overhead;
+        counted.drained = Some((thread_seconds, busy));
     }
 
     fn elapsed(&self, now: Instant) -> f64 {
         now.saturating_duration_since(self.started).as_secs_f64()
     }
 
-    fn compute(&self, now: Instant) -> f64 {
-        lock(&self.cpu).iter().map(|clock| clock.in_tasks(now)).sum()
+    /// In tasks, of `most` seconds. A thread that helps may have its place taken meanwhile, by a
+    /// step in an I/O thread: that time is there once.
+    fn compute(&self, now: Instant, most: f64) -> f64 {
+        let own: f64 = lock(&self.cpu).iter().map(|clock| clock.in_tasks(now)).sum();
+        let helped = seconds(self.helped.0.load(Relaxed));
+        own + helped.min((most - own).max(0.0))
     }
 
     fn overhead(&self) -> f64 {
@@ -210,9 +233,10 @@ impl Clocks {
     /// The pools' part of the ledger; the main thread adds its own.
     pub(super) fn ledger(&self, now: Instant) -> Ledger {
         let wall = self.elapsed(now);
-        let (compute, overhead) = (self.compute(now), self.overhead());
         let counted = lock(&self.counted);
         let thread_seconds = counted.seconds(wall);
+        let overhead = self.overhead();
+        let compute = self.compute(now, thread_seconds - overhead);
         let (at, busy) = counted.drained.unwrap_or((thread_seconds, compute + overhead));
         Ledger {
             wall,

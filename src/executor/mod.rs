@@ -116,10 +116,8 @@ impl Executor {
         // A rank that only hands out has one thread in reserve, should it be the last one.
         let n_cpu = config.threads.max(1);
         let clocks = Clocks::new(config.threads, now);
-        let seats = clocks.seats(Pool::Cpu, n_cpu);
-        let cpu = Lane::new(Pool::Cpu, n_cpu, config.threads, seats)?;
-        let (n_io, seats) = (config.io_threads, clocks.seats(Pool::Io, config.io_threads));
-        let io = Lane::new(Pool::Io, n_io, n_io, seats)?;
+        let cpu = Lane::new(Pool::Cpu, n_cpu, config.threads, &clocks)?;
+        let io = Lane::new(Pool::Io, config.io_threads, config.io_threads, &clocks)?;
         let threads = config.threads.saturating_add(config.io_threads);
         let shared = Shared {
             cpu,

@@ -330,3 +330,51 @@ fn a_task_that_waits_for_another_thread_has_no_other_task_inside() {
         threads_of(&executor, 2);
     }
 }
+
+/// A task of two halves, done by two threads at the same time.
+struct Halves(Barrier);
+
+impl Halves {
+    /// How long each of them takes at least.
+    const LENGTH: Duration = Duration::from_millis(20);
+
+    fn half(&self) {
+        self.0.wait();
+        let began = now();
+        while now() - began < Self::LENGTH {}
+    }
+}
+
+impl task::Work for Halves {
+    fn write_input(&self, _: &Input, record: &mut Vec<u8>) {
+        record.extend_from_slice(b"0");
+    }
+
+    fn run(
+        &self,
+        _: &Input,
+        context: &Context<'_>,
+        record: &mut Vec<u8>,
+    ) -> Result<task::Done, TaskError> {
+        context.with_help(|| rayon::join(|| self.half(), || self.half()));
+        record.extend_from_slice(b"0");
+        Ok(task::Done::default())
+    }
+}
+
+#[test]
+fn a_thread_that_helps_computes() {
+    let work = Box::new(Halves(Barrier::new(2)));
+    let executor = executor(Table { kind: "halves", work, pool: Pool::Cpu, limit: None });
+    assert_eq!(run(&executor, &[None]), [(Status::Ok, None)]);
+    let deadline = now() + Duration::from_secs(20);
+    let mut ledger = executor.ledger(now());
+    // It says so after its half.
+    while ledger.compute < 2.0 * Halves::LENGTH.as_secs_f64() {
+        assert!(now() < deadline, "{ledger:?}");
+        thread::yield_now();
+        ledger = executor.ledger(now());
+    }
+    let sum = ledger.compute + ledger.overhead + ledger.waiting + ledger.idle;
+    assert!((sum - ledger.thread_seconds).abs() < 1e-9, "{ledger:?}");
+}

@@ -20,6 +20,8 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, unbounded};
 use rayon::{ThreadPool, ThreadPoolBuilder, Yield};
 
 use super::idle::{Job, Jobs, Taker};
+use super::ledger::Helped;
+use super::now;
 use super::panics::TASK_THREADS;
 use crate::task::Pool;
 
@@ -51,10 +53,10 @@ pub(super) struct Computing {
 }
 
 impl Threads {
-    /// Starts `n` threads.
-    pub(super) fn start(pool: Pool, n: u32) -> Result<Self> {
+    /// Starts `n` threads, which say in `helped` how long they have helped others.
+    pub(super) fn start(pool: Pool, n: u32, helped: &Arc<Helped>) -> Result<Self> {
         let started = match pool {
-            Pool::Cpu => compute(n).map(Self::Computing),
+            Pool::Cpu => compute(n, Arc::clone(helped)).map(Self::Computing),
             Pool::Io => wait(n).map(Self::Waiting),
         };
         let name = name(pool);
@@ -93,7 +95,7 @@ impl Drop for Sharing {
     }
 }
 
-fn compute(n: u32) -> Result<Computing> {
+fn compute(n: u32, helped: Arc<Helped>) -> Result<Computing> {
     let (sender, jobs) = unbounded();
     let pool = ThreadPoolBuilder::new()
         .num_threads(n as usize)
@@ -102,12 +104,12 @@ fn compute(n: u32) -> Result<Computing> {
         .build()?;
     let n_sharing = Arc::new(AtomicU32::new(0));
     let of_threads = Arc::clone(&n_sharing);
-    pool.spawn_broadcast(move |_| serve(&jobs, &of_threads));
+    pool.spawn_broadcast(move |_| serve(&jobs, &of_threads, &helped));
     Ok(Computing { jobs: sender, n_sharing, pool })
 }
 
 /// Does jobs, and where there are none a part of what other threads share.
-fn serve(jobs: &Receiver<Job>, n_sharing: &AtomicU32) {
+fn serve(jobs: &Receiver<Job>, n_sharing: &AtomicU32, helped: &Helped) {
     let mut in_vain = 0;
     loop {
         match jobs.try_recv() {
@@ -119,7 +121,9 @@ fn serve(jobs: &Receiver<Job>, n_sharing: &AtomicU32) {
             Err(TryRecvError::Disconnected) => return,
             Err(TryRecvError::Empty) => in_vain += 1,
         }
+        let began = now();
         if let Some(Yield::Executed) = rayon::yield_now() {
+            helped.add(now() - began);
             in_vain = 0;
         } else if in_vain < MOST_IN_VAIN {
             thread::yield_now();
@@ -183,7 +187,7 @@ mod tests {
     fn a_panic_outside_a_task_ends_the_process() {
         if let Ok(of) = std::env::var(VICTIM) {
             let pool = if of == name(Pool::Cpu) { Pool::Cpu } else { Pool::Io };
-            let threads = Threads::start(pool, 2).unwrap();
+            let threads = Threads::start(pool, 2, &Arc::default()).unwrap();
             threads.spawn(|| panic!("on purpose"));
             thread::park_timeout(Duration::from_secs(20));
             return;
