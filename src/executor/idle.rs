@@ -1,16 +1,13 @@
-//! Jobs for threads of which most are idle.
+//! One queue of jobs for a number of threads.
 //!
-//! The one that has become idle last takes the next job: its stack, and what it has allocated, are
-//! still in the caches. Of hundreds of threads only as many ever work as there is work for at
-//! once.
+//! Of those that wait for a job, the one that has become idle last takes the next: its stack, and
+//! what it has allocated, are still in the caches, and where it still looks for a job nobody has
+//! to be woken. Of hundreds of threads only as many ever work as there is work for at once.
 
 use std::collections::VecDeque;
+use std::mem::take;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, Thread};
-
-/// A thread looks so often for a job, and lets others run between, before it sleeps: the next one
-/// mostly comes at once, and to wake a thread costs two system calls and a switch.
-const LOOKS: u32 = 3;
 
 /// What a thread is given to do.
 pub(super) type Job = Box<dyn FnOnce() + Send>;
@@ -19,18 +16,25 @@ pub(super) type Job = Box<dyn FnOnce() + Send>;
 #[derive(Default)]
 pub(super) struct Jobs(Arc<Queue>);
 
-/// Where a thread takes its jobs.
-pub(super) struct Taker(Arc<Queue>);
-
+/// Jobs that wait for threads, or threads that wait for jobs.
 #[derive(Default)]
-struct Queue(Mutex<State>);
+pub(super) struct Queue(Mutex<State>);
 
-/// **Invariant:** no job waits while a thread does.
+/// **Invariant:** no job waits while a thread does; no thread waits while others share.
 #[derive(Default)]
 struct State {
     jobs: VecDeque<Job>,
     idle: Vec<Arc<Idle>>,
+    /// Tasks that share their work.
+    n_sharing: u32,
     is_over: bool,
+}
+
+/// Where a thread takes its jobs.
+pub(super) struct Taker {
+    queue: Arc<Queue>,
+    own: Arc<Idle>,
+    n_looks: u32,
 }
 
 /// A thread that waits for a job.
@@ -39,15 +43,21 @@ struct Idle {
     given: Mutex<Option<Next>>,
 }
 
-enum Next {
+/// What a thread does next.
+pub(super) enum Next {
     Job(Job),
+    /// There is no job, but others share their work.
+    Help,
     End,
 }
 
+/// While this is there, threads without a job help.
+pub(super) struct Sharing(Arc<Queue>);
+
 impl Jobs {
-    /// For one more thread.
-    pub(super) fn taker(&self) -> Taker {
-        Taker(Arc::clone(&self.0))
+    /// Where its threads wait.
+    pub(super) fn queue(&self) -> Arc<Queue> {
+        Arc::clone(&self.0)
     }
 
     /// Has one of the threads do a job, in the order of jobs.
@@ -59,6 +69,18 @@ impl Jobs {
         } else {
             state.jobs.push_back(job);
         }
+    }
+
+    /// Has those threads help that have no job, until this is dropped.
+    pub(super) fn share(&self) -> Sharing {
+        let mut state = self.0.state();
+        state.n_sharing += 1;
+        let idle = take(&mut state.idle);
+        drop(state);
+        for idle in idle {
+            idle.give(Next::Help);
+        }
+        Sharing(self.queue())
     }
 }
 
@@ -72,26 +94,35 @@ impl Drop for Jobs {
     }
 }
 
+impl Drop for Sharing {
+    fn drop(&mut self) {
+        self.0.state().n_sharing -= 1;
+    }
+}
+
 impl Taker {
-    /// Has the calling thread do jobs until there will be no more.
-    pub(super) fn work(&self) {
+    /// For the calling thread, which looks so often for a job, and lets others run between,
+    /// before it sleeps.
+    pub(super) fn new(queue: Arc<Queue>, n_looks: u32) -> Self {
         let own = Arc::new(Idle { thread: thread::current(), given: Mutex::new(None) });
-        while let Next::Job(job) = self.next(&own) {
-            job();
-        }
+        Self { queue, own, n_looks }
     }
 
-    fn next(&self, own: &Arc<Idle>) -> Next {
-        let mut state = self.0.state();
+    /// What the calling thread does next; waits until there is something.
+    pub(super) fn next(&self) -> Next {
+        let mut state = self.queue.state();
         if let Some(job) = state.jobs.pop_front() {
             return Next::Job(job);
         }
         if state.is_over {
             return Next::End;
         }
-        state.idle.push(Arc::clone(own));
+        if state.n_sharing > 0 {
+            return Next::Help;
+        }
+        state.idle.push(Arc::clone(&self.own));
         drop(state);
-        own.wait()
+        self.own.wait(self.n_looks)
     }
 }
 
@@ -107,19 +138,25 @@ impl Idle {
         self.thread.unpark();
     }
 
-    fn wait(&self) -> Next {
+    fn wait(&self, most_looks: u32) -> Next {
         let mut n_looks = 0;
         loop {
             if let Some(next) = self.given.lock().expect("no holder panics").take() {
                 return next;
             }
-            if n_looks < LOOKS {
+            if n_looks < most_looks {
                 n_looks += 1;
                 thread::yield_now();
             } else {
                 thread::park(); // and may wake for nothing
             }
         }
+    }
+}
+
+impl std::fmt::Debug for Sharing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sharing").finish_non_exhaustive()
     }
 }
 
@@ -145,8 +182,8 @@ mod tests {
     fn idle(n: usize) -> (Jobs, Threads) {
         let jobs = Jobs::default();
         let start = |_| {
-            let taker = jobs.taker();
-            thread::spawn(move || taker.work())
+            let queue = jobs.queue();
+            thread::spawn(move || work(&Taker::new(queue, 3)))
         };
         let threads = (0..n).map(start).collect();
         wait_for_idle(&jobs, n);
@@ -159,6 +196,12 @@ mod tests {
         while jobs.0.state().idle.len() < n {
             assert!(Instant::now() < deadline, "they are not idle");
             thread::yield_now();
+        }
+    }
+
+    fn work(taker: &Taker) {
+        while let Next::Job(job) = taker.next() {
+            job();
         }
     }
 
@@ -213,5 +256,45 @@ mod tests {
         }
         drop(jobs);
         threads.end();
+    }
+
+    #[test]
+    fn threads_without_a_job_help_while_others_share() {
+        let jobs = Jobs::default();
+        let (told, is_told) = mpsc::channel();
+        let (go, gone) = mpsc::channel::<()>();
+        let queue = jobs.queue();
+        let helper = thread::spawn(move || {
+            let taker = Taker::new(queue, 0);
+            loop {
+                match taker.next() {
+                    Next::Job(job) => job(),
+                    Next::Help => {
+                        told.send(()).unwrap();
+                        gone.recv().unwrap();
+                    }
+                    Next::End => return,
+                }
+            }
+        });
+        wait_for_idle(&jobs, 1);
+        let is_helping = || is_told.recv_timeout(Duration::from_secs(100)).unwrap();
+        let (first, second) = (jobs.share(), jobs.share());
+        is_helping();
+        drop(first);
+        go.send(()).unwrap();
+        is_helping();
+        // A job goes before.
+        let (done, is_done) = mpsc::channel();
+        jobs.give(Box::new(move || done.send(()).unwrap()));
+        go.send(()).unwrap();
+        is_helping();
+        is_done.try_recv().unwrap();
+        drop(second);
+        go.send(()).unwrap();
+        wait_for_idle(&jobs, 1);
+        drop(jobs);
+        helper.join().unwrap();
+        assert!(is_told.try_recv().is_err());
     }
 }

@@ -15,8 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use anyhow::Result;
 
 use super::admission::Room;
+use super::idle::Sharing;
 use super::ledger::{Clocks, Helped, Seat};
-use super::threads::{Sharing, Threads};
+use super::threads::Threads;
 use super::{Aside, Chunk, Shared, now};
 use crate::task::Pool;
 

@@ -1,25 +1,22 @@
-//! The threads of a lane, which take jobs from a queue.
+//! The threads of a lane, which take their jobs from one queue ([`super::idle`]).
 //!
 //! Where tasks compute they are rayon's, so that a task can share its work with those that are
 //! free. Rayon itself is given nothing but that: a thread that waits for another one inside of a
 //! task does whatever else rayon has, and a job may be the whole rest of the run. Threads that
 //! wait for jobs do not wait in rayon either: they help where a task says that it shares its work.
 //!
-//! Where tasks wait they are plain ones ([`super::idle`]). There are hundreds, woken one at a time,
-//! and rayon's would look for work at one another before they sleep: most of the time that they
-//! are awake.
+//! Where tasks wait they are plain ones: there are hundreds, and rayon's would look for work at
+//! one another before they sleep, most of the time that they are awake.
 
 use std::process::abort;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::{self, Builder};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use crossbeam_channel::{Receiver, Sender, TryRecvError, unbounded};
 use rayon::{ThreadPool, ThreadPoolBuilder, Yield};
 
-use super::idle::{Job, Jobs, Taker};
+use super::idle::{Jobs, Next, Sharing, Taker};
 use super::ledger::Helped;
 use super::now;
 use super::panics::TASK_THREADS;
@@ -32,125 +29,103 @@ const IO_STACK: usize = 1 << 20;
 
 /// A thread that computes looks this often for something to do before it sleeps, as rayon's do
 /// (`ROUNDS_UNTIL_SLEEPY`): what comes soon need not wake it.
-const MOST_IN_VAIN: u32 = 32;
+const CPU_LOOKS: u32 = 32;
+/// A thread that waits looks this often: the next task mostly comes at once, and to wake a thread
+/// costs two system calls and a switch.
+const IO_LOOKS: u32 = 3;
 /// Who helps and has found nothing so often looks again after this.
 const NAP: Duration = Duration::from_micros(50);
 
 /// A fixed number of threads. When this is dropped they do what they were given, and end.
-pub(super) enum Threads {
-    /// For tasks that compute.
-    Computing(Computing),
-    /// For tasks that wait.
-    Waiting(Jobs),
-}
-
-/// Rayon's threads, and where they take their jobs.
-pub(super) struct Computing {
-    jobs: Sender<Job>,
-    /// Tasks that share their work.
-    n_sharing: Arc<AtomicU32>,
-    pool: ThreadPool,
+pub(super) struct Threads {
+    jobs: Jobs,
+    /// Those that compute. They end with their jobs: those go first.
+    computing: Option<ThreadPool>,
 }
 
 impl Threads {
     /// Starts `n` threads, which say in `helped` how long they have helped others.
     pub(super) fn start(pool: Pool, n: u32, helped: &Arc<Helped>) -> Result<Self> {
+        let jobs = Jobs::default();
         let started = match pool {
-            Pool::Cpu => compute(n, Arc::clone(helped)).map(Self::Computing),
-            Pool::Io => wait(n).map(Self::Waiting),
+            Pool::Cpu => compute(n, &jobs, Arc::clone(helped)).map(Some),
+            Pool::Io => wait(n, &jobs).map(|()| None),
         };
         let name = name(pool);
-        started.with_context(|| format!("cannot start {n} {name} threads; ask for fewer"))
+        let computing =
+            started.with_context(|| format!("cannot start {n} {name} threads; ask for fewer"))?;
+        Ok(Self { jobs, computing })
     }
 
     /// Has one of them do a job, in the order of jobs.
     pub(super) fn spawn(&self, job: impl FnOnce() + Send + 'static) {
-        match self {
-            Self::Computing(Computing { jobs, .. }) => {
-                jobs.send(Box::new(job)).expect("its threads wait for jobs");
-            }
-            Self::Waiting(jobs) => jobs.give(Box::new(job)),
-        }
+        self.jobs.give(Box::new(job));
     }
 
     /// Has those that are free help the others, until this is dropped.
     pub(super) fn share(&self) -> Option<Sharing> {
-        let Self::Computing(Computing { jobs, n_sharing, pool }) = self else { return None };
-        n_sharing.fetch_add(1, Ordering::SeqCst);
-        // Those that sleep wake for a job. Where jobs are left none sleeps for long.
-        for _ in jobs.len()..pool.current_num_threads() {
-            self.spawn(|| ());
-        }
-        Some(Sharing(Arc::clone(n_sharing)))
+        self.computing.is_some().then(|| self.jobs.share())
     }
 }
 
-/// While this is there, free threads help.
-#[derive(Debug)]
-pub(super) struct Sharing(Arc<AtomicU32>);
-
-impl Drop for Sharing {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-fn compute(n: u32, helped: Arc<Helped>) -> Result<Computing> {
-    let (sender, jobs) = unbounded();
+fn compute(n: u32, jobs: &Jobs, helped: Arc<Helped>) -> Result<ThreadPool> {
     let pool = ThreadPoolBuilder::new()
         .num_threads(n as usize)
         .stack_size(CPU_STACK)
         .thread_name(|idx| format!("{TASK_THREADS}{}-{idx}", name(Pool::Cpu)))
         .build()?;
-    let n_sharing = Arc::new(AtomicU32::new(0));
-    let of_threads = Arc::clone(&n_sharing);
-    pool.spawn_broadcast(move |_| serve(&jobs, &of_threads, &helped));
-    Ok(Computing { jobs: sender, n_sharing, pool })
+    let queue = jobs.queue();
+    pool.spawn_broadcast(move |_| serve(&Taker::new(Arc::clone(&queue), CPU_LOOKS), &helped));
+    Ok(pool)
 }
 
 /// Does jobs, and where there are none a part of what other threads share.
-fn serve(jobs: &Receiver<Job>, n_sharing: &AtomicU32, helped: &Helped) {
-    let mut in_vain = 0;
+fn serve(jobs: &Taker, helped: &Helped) {
+    let mut n_looks = CPU_LOOKS;
     loop {
-        match jobs.try_recv() {
-            Ok(job) => {
+        match jobs.next() {
+            Next::Job(job) => {
                 job();
-                in_vain = 0;
-                continue;
+                n_looks = CPU_LOOKS;
             }
-            Err(TryRecvError::Disconnected) => return,
-            Err(TryRecvError::Empty) => in_vain += 1,
-        }
-        let began = now();
-        if let Some(Yield::Executed) = rayon::yield_now() {
-            helped.add(now() - began);
-            in_vain = 0;
-        } else if in_vain < MOST_IN_VAIN {
-            thread::yield_now();
-        } else if n_sharing.load(Ordering::SeqCst) > 0 {
-            thread::sleep(NAP);
-        } else if let Ok(job) = jobs.recv() {
-            job();
-            in_vain = 0;
+            Next::Help if (0..n_looks).any(|_| help(helped)) => n_looks = CPU_LOOKS,
+            Next::Help => {
+                n_looks = 1;
+                thread::sleep(NAP);
+            }
+            Next::End => return,
         }
     }
 }
 
-fn wait(n: u32) -> Result<Jobs> {
-    let jobs = Jobs::default();
+/// Does a part of what another thread shares, if there is one; lets others run if not.
+fn help(helped: &Helped) -> bool {
+    let began = now();
+    let has_helped = rayon::yield_now() == Some(Yield::Executed);
+    if has_helped {
+        helped.add(now() - began);
+    } else {
+        thread::yield_now();
+    }
+    has_helped
+}
+
+fn wait(n: u32, jobs: &Jobs) -> Result<()> {
     for idx in 0..n {
-        let taker = jobs.taker();
+        let queue = jobs.queue();
         Builder::new()
             .name(format!("{TASK_THREADS}{}-{idx}", name(Pool::Io)))
             .stack_size(IO_STACK)
-            .spawn(move || work(&taker))?;
+            .spawn(move || work(&Taker::new(queue, IO_LOOKS)))?;
     }
-    Ok(jobs)
+    Ok(())
 }
 
 fn work(jobs: &Taker) {
     let _guard = Guard;
-    jobs.work();
+    while let Next::Job(job) = jobs.next() {
+        job();
+    }
 }
 
 /// Ends the process if its thread panics outside a task, as rayon does: what the thread held
