@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Result, bail, ensure};
 use rankpool::message::{OutcomesBuilder, Rank, Span, Status, ToRoot, ToWorker, decode_chunk};
 use rankpool::policy::Policy;
-use rankpool::root::{Config, Order, Root, Table};
+use rankpool::root::{Config, Heard, Order, Root, Table};
 use rankpool::schedule::Schedule;
 use rankpool::task::{Done, Input, Item, Next, Pool, Source};
 
@@ -176,13 +176,14 @@ impl Farm {
         }
         let start = cpu_seconds();
         let written = &mut self.written;
+        let mut write = |heard: &Heard<'_>| {
+            written.extend_from_slice(heard.outcome.record);
+            Ok(())
+        };
         for (rank, message) in &heard {
             let mut rest = message.as_slice();
             while let Some(ToRoot::Outcomes(payload)) = ToRoot::decode(&mut rest)? {
-                self.root.on_outcomes(Rank::at(*rank), payload, time(now), |outcome| {
-                    written.extend_from_slice(outcome.outcome.record);
-                    Ok(())
-                })?;
+                self.root.on_outcomes(Rank::at(*rank), payload, time(now), &mut write)?;
             }
         }
         if written.len() > 1 << 20 {
@@ -284,10 +285,11 @@ pub(crate) fn memory() -> Result<()> {
         let before = resident();
         let mut root = root((0..ranks).map(|_| 1), u64::MAX);
         let mut held = Vec::new();
+        let mut ignore = |_: &Heard<'_>| Ok(());
         // Rank 0 learns how long tasks take, and fills what ranks may hold.
         for _ in 0..20 {
             for (rank, id, tasks) in held.drain(..) {
-                root.on_outcomes(rank, &outcomes(id, tasks), Duration::ZERO, |_| Ok(()))?;
+                root.on_outcomes(rank, &outcomes(id, tasks), Duration::ZERO, &mut ignore)?;
             }
             let mut orders = Vec::new();
             root.hand_out(Duration::ZERO, &mut orders)?;

@@ -270,6 +270,11 @@ impl Feed {
         note.with_context(|| format!("[[task]] {}", idx + 1))
     }
 
+    /// Has the sources give the kernel what they have noted.
+    pub(super) fn flush(&mut self) -> Result<()> {
+        self.tables.iter_mut().try_for_each(|table| table.source.flush())
+    }
+
     /// What the sources say of the run, with their tables.
     pub(super) fn finish(&mut self) -> Result<Vec<(usize, Account)>> {
         let mut accounts = Vec::new();

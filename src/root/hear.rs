@@ -11,24 +11,40 @@ use crate::message::{Outcome, Outcomes, Rank, Row, Status, Times, Told};
 use crate::task::{End, Note};
 
 /// What gets each outcome that counts.
-type Listener<'a> = &'a mut dyn FnMut(&Heard<'_>) -> Result<()>;
+pub trait Listener {
+    /// Gets one.
+    fn hear(&mut self, heard: &Heard<'_>) -> Result<()>;
+
+    /// Whether it would give the kernel a record, so many bytes long, or others before it: what
+    /// sources have noted goes first.
+    fn is_full(&self, record: usize) -> bool {
+        let _ = record;
+        true
+    }
+}
+
+impl<T: FnMut(&Heard<'_>) -> Result<()>> Listener for T {
+    fn hear(&mut self, heard: &Heard<'_>) -> Result<()> {
+        self(heard)
+    }
+}
 
 impl Root {
-    /// Hears a worker's outcomes; `heard` gets each one that counts, once a task. What came
+    /// Hears a worker's outcomes; `listener` gets each one that counts, once a task. What came
     /// from a chunk that was taken back does not count, nor a failure that is tried again.
     pub fn on_outcomes(
         &mut self,
         rank: Rank,
         payload: &[u8],
         now: Duration,
-        mut heard: impl FnMut(&Heard<'_>) -> Result<()>,
+        listener: &mut dyn Listener,
     ) -> Result<()> {
         let mut outcomes = Outcomes::decode(payload)?;
         let id = outcomes.chunk;
         // Out of the table meanwhile: it is one thing, what is learnt of it another.
         let Some(mut chunk) = self.in_flight.take(id) else { return Ok(()) };
         self.looks.iter_mut().for_each(|looks| looks.open(rank));
-        let done = self.on_all(rank, &mut chunk, &mut outcomes, now, &mut heard);
+        let done = self.on_all(rank, &mut chunk, &mut outcomes, now, listener);
         if chunk.n_left > 0 {
             self.in_flight.put_back(id, chunk);
         } else {
@@ -45,13 +61,13 @@ impl Root {
         chunk: &mut InFlight,
         outcomes: &mut Outcomes<'_>,
         now: Duration,
-        heard: Listener<'_>,
+        listener: &mut dyn Listener,
     ) -> Result<()> {
         ensure!(chunk.rank == rank, "{rank} sent outcomes of a chunk of {}", chunk.rank);
         while let Some(told) = outcomes.take()? {
             match told {
-                Told::One(outcome) => self.on_outcome(chunk, outcome, now, heard)?,
-                Told::Row(row) => self.on_row(chunk, row, now, heard)?,
+                Told::One(outcome) => self.on_outcome(chunk, outcome, now, listener)?,
+                Told::Row(row) => self.on_row(chunk, row, now, listener)?,
             }
         }
         Ok(())
@@ -62,7 +78,7 @@ impl Root {
         chunk: &mut InFlight,
         outcome: Outcome<'_>,
         now: Duration,
-        heard: Listener<'_>,
+        listener: &mut dyn Listener,
     ) -> Result<()> {
         let (rank, pool) = (chunk.rank, chunk.pool);
         if !chunk.is_first(outcome.index)? {
@@ -90,7 +106,10 @@ impl Root {
         let said = Said { report, again, nanos };
         let note = self.feed.on_outcome(task, (rank, end), said, now)?;
         self.n_done += u64::from(!note.hidden);
-        heard(&Heard { task, rank, outcome, note: &note, also: &[] })
+        if listener.is_full(outcome.record.len() + note.members.len()) {
+            self.feed.flush()?;
+        }
+        listener.hear(&Heard { task, rank, outcome, note: &note, also: &[] })
     }
 
     /// Hears outcomes in a row: all at once where nobody asks for each of them.
@@ -99,7 +118,7 @@ impl Root {
         chunk: &mut InFlight,
         mut row: Row<'_>,
         now: Duration,
-        heard: Listener<'_>,
+        listener: &mut dyn Listener,
     ) -> Result<()> {
         while row.count > 0 {
             let of_chunk =
@@ -108,11 +127,11 @@ impl Root {
             let is_plain = !self.config.ordered && !self.feed.hears_outcomes(&out.span.first);
             if is_plain {
                 let end = out.end().min(row.index + row.count);
-                self.on_plain(chunk, &mut row, end, heard)?;
+                self.on_plain(chunk, &mut row, end, listener)?;
             } else {
                 let index = row.index;
                 let outcome = plain(index, row.take(1)?.nanos);
-                self.on_outcome(chunk, outcome, now, heard)?;
+                self.on_outcome(chunk, outcome, now, listener)?;
             }
         }
         Ok(())
@@ -124,7 +143,7 @@ impl Root {
         chunk: &mut InFlight,
         row: &mut Row<'_>,
         end: u32,
-        heard: Listener<'_>,
+        listener: &mut dyn Listener,
     ) -> Result<()> {
         let start = row.index;
         let mut times = std::mem::take(&mut self.times);
@@ -134,7 +153,7 @@ impl Root {
             let n = chunk.n_first(index..index + n)?;
             times.extend((n > 0).then_some(Times { n, nanos }));
         }
-        let counted = self.count_plain(chunk, start, &mut times, heard);
+        let counted = self.count_plain(chunk, start, &mut times, listener);
         self.times = times;
         counted
     }
@@ -145,7 +164,7 @@ impl Root {
         chunk: &InFlight,
         start: u32,
         times: &mut [Times],
-        heard: Listener<'_>,
+        listener: &mut dyn Listener,
     ) -> Result<()> {
         let Some(&Times { nanos, .. }) = times.first() else { return Ok(()) };
         let out = chunk.out(start).expect("it was just there");
@@ -161,7 +180,7 @@ impl Root {
         self.n_done += u64::from(n);
         times[0].n -= 1;
         let (rank, outcome) = (chunk.rank, plain(start, nanos));
-        heard(&Heard { task, rank, outcome, note: &Note::default(), also: times })
+        listener.hear(&Heard { task, rank, outcome, note: &Note::default(), also: times })
     }
 }
 

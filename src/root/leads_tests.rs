@@ -1,12 +1,14 @@
 //! A source whose tasks lead to others: it hears how each ended, once, and what it wants of a
 //! record is done.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Result;
 
 use super::tests::decode_tasks;
-use super::{Config, Heard, Order, Root, Table};
+use super::{Config, Heard, Listener, Order, Root, Table};
 use crate::message::{OutcomesBuilder, Rank, Status};
 use crate::policy::Policy;
 use crate::task::{Done, End, Ended, ErrorClass, Input, Item, Next, Note, Pool, Source, TaskError};
@@ -76,12 +78,12 @@ fn run(root: &mut Root, status: impl Fn(u64) -> Status) -> Vec<(u64, Rank, bool)
             builder.begin();
             let report = vec![b'r'];
             builder.end(0, status(number), 1000, &Done { again: None, report });
-            let on = |one: &Heard<'_>| {
+            let mut on = |one: &Heard<'_>| {
                 assert_eq!(one.note.members, b",\"halved\":true");
                 heard.push((number, rank, one.note.hidden));
                 Ok(())
             };
-            root.on_outcomes(rank, &builder.finish(), Duration::ZERO, on).unwrap();
+            root.on_outcomes(rank, &builder.finish(), Duration::ZERO, &mut on).unwrap();
         }
     }
     heard
@@ -193,11 +195,11 @@ fn a_source_that_tries_again_itself_hears_every_failure_and_every_death() {
         builder.begin();
         builder.end(0, status, 1000, &Done::default());
         let mut hidden = Vec::new();
-        let on = |heard: &Heard<'_>| {
+        let mut on = |heard: &Heard<'_>| {
             hidden.push(heard.note.hidden);
             Ok(())
         };
-        root.on_outcomes(rank, &builder.finish(), Duration::ZERO, on).unwrap();
+        root.on_outcomes(rank, &builder.finish(), Duration::ZERO, &mut on).unwrap();
         assert_eq!(hidden, [status != Status::Ok]);
     }
     assert_eq!(attempts, [0, 1, 2]);
@@ -258,4 +260,67 @@ fn what_kills_ranks_fails_also_where_its_source_tries_again() {
     }
     root.hand_out(Duration::ZERO, &mut Vec::new()).unwrap();
     assert!(root.is_done());
+}
+
+/// What happens, in its order.
+type Log = Rc<RefCell<Vec<&'static str>>>;
+
+/// One task, of whose end it makes a note.
+struct Notes(bool, Log);
+
+impl Source for Notes {
+    fn next(&mut self, _: Duration) -> Result<Next> {
+        let is_over = std::mem::replace(&mut self.0, true);
+        Ok(if is_over { Next::Exhausted } else { Next::Task(Item::default()) })
+    }
+
+    fn remaining(&self) -> Option<u64> {
+        Some(u64::from(!self.0))
+    }
+
+    fn on_outcome(&mut self, _: &Ended<'_>, _: Duration) -> Result<Note> {
+        self.1.borrow_mut().push("noted");
+        Ok(Note { members: vec![b' '; 10], hidden: false })
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.1.borrow_mut().push("flushed");
+        Ok(())
+    }
+}
+
+/// Keeps records of so many bytes.
+struct Keeps(usize, Log);
+
+impl Listener for Keeps {
+    fn hear(&mut self, _: &Heard<'_>) -> Result<()> {
+        self.1.borrow_mut().push("recorded");
+        Ok(())
+    }
+
+    fn is_full(&self, record: usize) -> bool {
+        record > self.0
+    }
+}
+
+#[test]
+fn a_note_goes_to_the_kernel_before_its_record_may() {
+    for (room, expected) in
+        [(12, &["noted", "recorded", "flushed"][..]), (11, &["noted", "flushed", "recorded"])]
+    {
+        let log = Log::default();
+        let mut root = root_of(1, Box::new(Notes(false, Rc::clone(&log))), false);
+        let mut orders = Vec::new();
+        root.hand_out(Duration::ZERO, &mut orders).unwrap();
+        let Some(Order::Chunk(rank, payload)) = orders.first() else { panic!("{orders:?}") };
+        let mut builder = OutcomesBuilder::new(decode_tasks(payload).0);
+        builder.begin().extend_from_slice(b"{}");
+        builder.end(0, Status::Ok, 1000, &Done::default());
+        let mut keeps = Keeps(room, Rc::clone(&log));
+        root.on_outcomes(*rank, &builder.finish(), Duration::ZERO, &mut keeps).unwrap();
+        if !log.borrow().contains(&"flushed") {
+            root.flush().unwrap();
+        }
+        assert_eq!(*log.borrow(), expected);
+    }
 }

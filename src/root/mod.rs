@@ -28,6 +28,7 @@ use anyhow::Result;
 pub use control::{Cancelled, Matches, RankState};
 pub use done::{Done, Ids, Naming, Records, Resumed};
 pub use feed::Table;
+pub use hear::Listener;
 
 use crate::message::{ChunkId, Outcome, Rank, Task, Times};
 use crate::policy::Policy;
@@ -155,6 +156,12 @@ impl Root {
             unrun: Vec::new(),
             times: Vec::new(),
         })
+    }
+
+    /// Has the sources give the kernel what they have noted of outcomes: records that were heard
+    /// may follow.
+    pub fn flush(&mut self) -> Result<()> {
+        self.feed.flush()
     }
 
     /// Hands out whatever there is room for.

@@ -104,11 +104,11 @@ pub(super) fn outcomes(id: ChunkId, indices: &[u32], status: Status) -> Vec<u8> 
 
 pub(super) fn hear(root: &mut Root, rank: Rank, payload: &[u8]) -> Vec<u64> {
     let mut heard = Vec::new();
-    let on = |outcome: &Heard<'_>| {
+    let mut on = |outcome: &Heard<'_>| {
         heard.push(outcome.task.seq);
         Ok(())
     };
-    root.on_outcomes(rank, payload, Duration::ZERO, on).unwrap();
+    root.on_outcomes(rank, payload, Duration::ZERO, &mut on).unwrap();
     heard
 }
 
@@ -154,9 +154,13 @@ fn outcomes_of_another_rank_or_beyond_a_chunk_are_errors() {
     let mut root = root("dynamic", &[[1, 0], [1, 0]], vec![table(2, &[1.0], Pool::Cpu)]);
     hand_out(&mut root);
     let payload = outcomes(0, &[0], Status::Ok);
-    assert!(root.on_outcomes(Rank(1), &payload, Duration::ZERO, |_| Ok(())).is_err());
+    assert!(
+        root.on_outcomes(Rank(1), &payload, Duration::ZERO, &mut |_: &Heard<'_>| Ok(())).is_err()
+    );
     let payload = outcomes(0, &[1], Status::Ok);
-    assert!(root.on_outcomes(Rank(0), &payload, Duration::ZERO, |_| Ok(())).is_err());
+    assert!(
+        root.on_outcomes(Rank(0), &payload, Duration::ZERO, &mut |_: &Heard<'_>| Ok(())).is_err()
+    );
 }
 
 #[test]
@@ -571,11 +575,11 @@ proptest! {
                 let (rank, id, index) = running.swap_remove(pick.index(running.len()));
                 let status = if *what < 5 { Status::Failed(ErrorClass::Failed) } else { Status::Ok };
                 let payload = outcomes(id, &[index], status);
-                let on = |heard: &Heard<'_>| {
+                let mut on = |heard: &Heard<'_>| {
                     done.push(heard.task.seq);
                     Ok(())
                 };
-                root.on_outcomes(rank, &payload, now, on).unwrap();
+                root.on_outcomes(rank, &payload, now, &mut on).unwrap();
             }
         }
         done.sort_unstable();
@@ -624,11 +628,11 @@ proptest! {
                 out.swap_remove(chunk);
             }
             for _ in 0..=*what % 2 {
-                let on = |heard: &Heard<'_>| {
+                let mut on = |heard: &Heard<'_>| {
                     counted += 1 + heard.also.iter().map(|times| u64::from(times.n)).sum::<u64>();
                     Ok(())
                 };
-                root.on_outcomes(rank, &payload, Duration::ZERO, on).unwrap();
+                root.on_outcomes(rank, &payload, Duration::ZERO, &mut on).unwrap();
             }
         }
         prop_assert_eq!((counted, root.n_done()), (n, n));

@@ -11,7 +11,7 @@ use super::shared;
 use super::signals::Signals;
 use super::start::{Start, broadcast_setup, gather_world, started};
 use super::stop::Stop;
-use super::write_down::write_down;
+use super::write_down::Writing;
 use super::{Backoff, Led, MESSAGES_A_TURN, now};
 use crate::control::Server;
 use crate::executor::{Executor, Ledger};
@@ -20,7 +20,7 @@ use crate::job::stream::OfJob;
 use crate::job::{JobSpec, Output};
 use crate::message::{Outcome, Rank, Status, Task, ToRoot, ToWorker};
 use crate::policy::Policy;
-use crate::root::{Heard, Order, Root};
+use crate::root::{Heard, Listener as _, Order, Root};
 use crate::sink::{OutputLost, Results, StatsFile, Terminal};
 use crate::stats::{Stats, Summary};
 use crate::task::{Note, Pool, TaskError};
@@ -264,11 +264,14 @@ impl<'a, T: Transport> Leader<'a, T> {
         let (record, report) = (&*record, &[][..]);
         let outcome = Outcome { index: 0, status, nanos: 0, again: None, record, report };
         let heard = Heard { task, rank: Rank::ROOT, outcome, note, also: &[] };
-        write_down(&heard, &mut self.results, &mut self.terminal, &mut self.stats)
+        self.root.flush()?;
+        let Self { results, terminal, stats, .. } = self;
+        Writing { results, terminal, stats }.hear(&heard)
     }
 
     /// Gives the kernel what has been heard, and shows it then.
     fn flush(&mut self) -> Result<()> {
+        self.root.flush()?;
         let written = self.results.flush().and_then(|()| self.terminal.show());
         written.map_err(|error| OutputLost::because(&error).into())
     }
@@ -321,9 +324,7 @@ impl<'a, T: Transport> Leader<'a, T> {
         }
         let elapsed = self.elapsed();
         let Self { root, stats, results, terminal, .. } = self;
-        root.on_outcomes(rank, payload, elapsed, |heard| {
-            write_down(heard, results, terminal, stats)
-        })
+        root.on_outcomes(rank, payload, elapsed, &mut Writing { results, terminal, stats })
     }
 
     /// Sends each rank what its outbox holds.

@@ -5,26 +5,33 @@ use std::borrow::Cow;
 use anyhow::Result;
 
 use crate::message::Outcome;
-use crate::root::Heard;
+use crate::root::{Heard, Listener};
 use crate::sink::{OutputLost, Results, Terminal};
 use crate::stats::Stats;
 use crate::task::Note;
 
-/// Puts an outcome into the results, onto the terminal and into the statistics.
-pub(super) fn write_down(
-    heard: &Heard<'_>,
-    results: &mut Results,
-    terminal: &mut Terminal,
-    stats: &mut Stats,
-) -> Result<()> {
-    let record = noted(heard.outcome.record, heard.note);
-    let heard = Heard { outcome: Outcome { record: &record, ..heard.outcome }, ..*heard };
-    let mut written = results.put(&heard);
-    if !heard.note.hidden {
-        written = written.and_then(|()| terminal.put(&heard));
-        stats.record(&heard);
+/// Puts outcomes into the results, onto the terminal and into the statistics.
+pub(super) struct Writing<'a> {
+    pub(super) results: &'a mut Results,
+    pub(super) terminal: &'a mut Terminal,
+    pub(super) stats: &'a mut Stats,
+}
+
+impl Listener for Writing<'_> {
+    fn hear(&mut self, heard: &Heard<'_>) -> Result<()> {
+        let record = noted(heard.outcome.record, heard.note);
+        let heard = Heard { outcome: Outcome { record: &record, ..heard.outcome }, ..*heard };
+        let mut written = self.results.put(&heard);
+        if !heard.note.hidden {
+            written = written.and_then(|()| self.terminal.put(&heard));
+            self.stats.record(&heard);
+        }
+        written.map_err(|error| OutputLost::because(&error).into())
     }
-    written.map_err(|error| OutputLost::because(&error).into())
+
+    fn is_full(&self, record: usize) -> bool {
+        self.results.has_no_room(record)
+    }
 }
 
 /// A record with what its source adds to it; empty where it is the source's own business.

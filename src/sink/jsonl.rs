@@ -71,12 +71,17 @@ impl JsonLines {
         matches!(&self.to, Target::Stream(stream) if stream.is_pending())
     }
 
+    /// Whether [`Self::put`] of a record, so many bytes long, would give the kernel something.
+    pub(super) fn has_no_room(&self, record: usize) -> bool {
+        self.buffer.len() + record > BUFFER
+    }
+
     /// Takes a record, its line end included.
     pub fn put(&mut self, record: &[u8]) -> Result<()> {
         if record.is_empty() {
             return Ok(());
         }
-        let flushed = if self.buffer.len() + record.len() > BUFFER { self.flush() } else { Ok(()) };
+        let flushed = if self.has_no_room(record.len()) { self.flush() } else { Ok(()) };
         self.n_unwritten += 1;
         flushed?;
         if record.len() > BUFFER {
@@ -147,7 +152,8 @@ mod tests {
         let mut lines = JsonLines::new(Target::Stream(stream), "test".into());
         let small = vec![b'a'; BUFFER / 2 + 1];
         let large = vec![b'b'; 3 * BUFFER];
-        for record in [&small, &small, &large] {
+        for (record, has_room) in [(&small, true), (&small, false), (&large, false)] {
+            assert_eq!(!lines.has_no_room(record.len()), has_room);
             lines.put(record).unwrap();
         }
         lines.flush().unwrap();

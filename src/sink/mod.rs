@@ -102,6 +102,11 @@ impl Results {
         }
     }
 
+    /// Whether [`Self::put`] of a record, so many bytes long, would give the kernel something.
+    pub fn has_no_room(&self, record: usize) -> bool {
+        self.file.as_ref().is_some_and(|file| self.ordered.is_some() || file.has_no_room(record))
+    }
+
     /// Takes one outcome's record.
     pub fn put(&mut self, heard: &Heard<'_>) -> Result<()> {
         let Some(file) = &mut self.file else {

@@ -58,6 +58,11 @@ pub trait Source {
         Ok(Note::default())
     }
 
+    /// Gives the kernel what it has noted of outcomes, before their records go there.
+    fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Called once when the run is over, however it ended: what it says of the run, as the JSON
     /// that goes into the statistics, and as text for people.
     fn finish(&mut self) -> Result<Option<Account>> {

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::crawl::{Crawl, finish, job, on, page};
+use crate::crawl::{Crawl, fates, finish, job, on, page, short};
 use crate::site::{Site, body, html, redirect};
-use crate::util::{Dir, Running, ranks_of, records, surviving_mpirun};
+use crate::util::{Dir, Running, program, ranks_of, records, surviving_mpirun};
 use crate::warc;
 
 const PAGES: u32 = 240;
@@ -203,6 +203,36 @@ fn a_larger_budget_goes_on() {
 fn count(crawl: &Crawl) -> usize {
     let counts = |fate: &&String| *fate == "ok" || fate.starts_with("duplicate");
     crawl.fates.values().filter(counts).count()
+}
+
+/// Files of no more than some kilobytes for a command.
+const SMALL_FILES: &str = "trap '' XFSZ; ulimit -f 60; exec \"$@\"";
+
+#[test]
+fn no_page_has_its_record_before_the_journal_has_its_fate() {
+    let site = Site::hosts(|_, path| {
+        let n: u32 = path.trim_start_matches('/').parse().ok()?;
+        // All have one parent, whose line in the journal is asked for once.
+        let pages = (1..PAGES).filter(|_| n == 0).map(|n| format!("/{n}"));
+        let out = (0..20).map(|link| format!("http://out.test/{n}/{link}"));
+        let to: Vec<_> = pages.chain(out).collect();
+        Some(page(path, &to.iter().map(String::as_str).collect::<Vec<_>>()))
+    });
+    let text = job(&site, &["a.test/0"], "per_host = 8");
+    let limited =
+        program("bash".into()).args(["-c", SMALL_FILES, "bash", env!("CARGO_BIN_EXE_rankpool")]);
+    let (ran, dir) = limited.job(&text).args(["--quiet"]).run();
+    ran.says("job.results.urls.jsonl`, the journal of URLs: File too large");
+    let journal = dir.read("job.results.urls.jsonl");
+    let whole = &journal[..=journal.rfind('\n').unwrap()];
+    let ended = fates(whole, &site);
+    let done = written(&dir);
+    assert!(done.len() > 3, "{done:?}");
+    let has_fate = |url: &String| !ended.get(&short(url, &site)).is_none_or(String::is_empty);
+    let lost: Vec<_> = done.iter().filter(|url| !has_fate(url)).collect();
+    assert!(lost.is_empty(), "{lost:?}");
+    let crawl = finish(on(1).in_dir(dir).job(&text).args(["--resume"]), &site);
+    assert_eq!(crawl.records.len(), PAGES as usize);
 }
 
 #[test]

@@ -220,6 +220,10 @@ impl Source for CrawlSource {
         }
     }
 
+    fn flush(&mut self) -> Result<()> {
+        self.frontier.as_mut().map_or(Ok(()), Frontier::flush)
+    }
+
     fn finish(&mut self) -> Result<Option<Account>> {
         let Some(frontier) = &mut self.frontier else { return Ok(None) };
         let totals = frontier.finish()?;

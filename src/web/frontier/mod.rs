@@ -42,7 +42,6 @@ mod life_tests;
 mod tests;
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
@@ -155,9 +154,6 @@ impl Frontier {
     }
 
     /// Hears how a page's fetch ended, which took so long.
-    ///
-    /// When it returns, the journal has everything on the page that an outcome's record may
-    /// rely on: what it led to, and its fate.
     pub fn on_page(
         &mut self,
         page: PageId,
@@ -172,8 +168,13 @@ impl Frontier {
         self.hosts[id].live().stats.took += took;
         let fate = self.judge(fetch, end, now)?;
         self.settle(id);
-        self.journal.flush()?;
         Ok(fate)
+    }
+
+    /// Gives the kernel the journal's lines. When it returns, the journal has everything on the
+    /// pages that were heard of that their records may rely on: what they led to, and their fate.
+    pub fn flush(&mut self) -> Result<()> {
+        self.journal.flush()
     }
 
     /// Hears how a [`Step::Resolve`] ended.
@@ -297,11 +298,6 @@ impl Frontier {
     /// A page's URL.
     pub fn url(&mut self, page: PageId) -> Result<String> {
         self.journal.url(page)
-    }
-
-    /// The journal's file, for whoever brings it to the disk.
-    pub fn journal_file(&self) -> &File {
-        self.journal.file()
     }
 
     /// Bytes in memory, about, without the digests' bodies: of the seen set, the queues, and
