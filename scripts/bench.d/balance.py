@@ -1,7 +1,7 @@
-"""A heavy-tailed batch: how much of what two cores could do at best each system makes of it.
+"""A heavy-tailed batch: how much of what all cores could do at best each system makes of it.
 
 Terms from 10 to 10^8 (Pareto), computed and not printed. At best, a batch takes as long as its
-longest term, or half as long as all its terms one after the other; each system's share is of its
+longest term, or as all its terms one after the other divided by the cores; each system's share is of its
 own best, so that only the handing out is compared. Terms take longer where both cores work: that
 is the machine's, and a row leaves it out. Ours counts from the first task handed out to
 the last outcome, the peers from the first submission to the last result, GNU parallel with its
@@ -13,13 +13,12 @@ import random
 import time
 
 from measure import TURNS, Group, Row, in_turn
-from runner import DidNotRun, command
+from runner import CORES, DidNotRun, command
 
-CORES = 2
 SMALLEST, LARGEST = 10, 10**8
 NAMES = [
-    "mpi4py.futures, 2 workers, chunksize 1",
-    "ppft, 2 workers",
+    f"mpi4py.futures, {CORES} workers, chunksize 1",
+    f"ppft, {CORES} workers",
     f"GNU parallel -j{CORES}, a process a term",
     "a scatter in equal parts (ours, `static`)",
 ]
@@ -92,7 +91,7 @@ class Balance:
 
     def python(self, what):
         words = [self.bench.venv / "bin" / "python", self.bench.scripts / "peer_balance.py", what, self.terms]
-        return command(words, self.bench.env)
+        return command([*words, CORES], self.bench.env)
 
     def peer(self, what):
         if what == "ppft":

@@ -6,12 +6,11 @@ import shutil
 import time
 
 from measure import Group, Row, fit
-from runner import DidNotRun, command
+from runner import CORES, DidNotRun, command
 
-THREADS = 2
-BARE = f"bare posix_spawn loop, {THREADS} threads"
-PARALLEL = f"GNU parallel -j{THREADS}"
-HYPERQUEUE = f"HyperQueue, a worker of {THREADS} cores"
+BARE = f"bare posix_spawn loop, {CORES} threads"
+PARALLEL = f"GNU parallel -j{CORES}"
+HYPERQUEUE = f"HyperQueue, a worker of {CORES} cores"
 
 
 def groups(bench):
@@ -57,7 +56,7 @@ class Commands:
     def ours(self, tasks):
         text = f'[[task]]\nkind = "command"\nrun = "true"\nrange = "1..={tasks}"\n'
         job = self.bench.job("command", text)
-        words = [self.bench.binary, "run", job, "--threads", THREADS, "--output", "none", "--quiet"]
+        words = [self.bench.binary, "run", job, "--threads", CORES, "--output", "none", "--quiet"]
         stats = self.bench.folder / "command.json"
         command([*words, "--stats", stats], self.bench.env, cwd=self.bench.folder)
         found = json.loads(stats.read_text())
@@ -66,15 +65,15 @@ class Commands:
         return found["tasks_per_second"]
 
     def bare(self, tasks):
-        return float(command([self.program, shutil.which("true"), tasks, THREADS], self.bench.env))
+        return float(command([self.program, shutil.which("true"), tasks, CORES], self.bench.env))
 
     def parallel(self, tasks):
         numbers = self.bench.folder / "numbers"
         numbers.write_text("".join(f"{n}\n" for n in range(tasks)))
         start = time.perf_counter()
-        command(["parallel", "--will-cite", f"-j{THREADS}", "-a", numbers, "true"], self.bench.env)
+        command(["parallel", "--will-cite", f"-j{CORES}", "-a", numbers, "true"], self.bench.env)
         return tasks / (time.perf_counter() - start)
 
     def hyperqueue(self, tasks):
-        words = [self.venv() / "bin" / "python", self.bench.scripts / "peer_hyperqueue.py", tasks, THREADS]
+        words = [self.venv() / "bin" / "python", self.bench.scripts / "peer_hyperqueue.py", tasks, CORES]
         return tasks / float(command(words, self.bench.env))

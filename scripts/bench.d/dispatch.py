@@ -9,7 +9,7 @@ from statistics import median
 
 from measure import Group, Row, fit
 from processes import cpu_seconds, peak_memory
-from runner import DidNotRun, command, say, started
+from runner import CORES, DidNotRun, command, say, started
 
 MANY = 10_000_000
 CHUNKS = [1, 10, 100, 1000, 10_000, 100_000]
@@ -24,8 +24,9 @@ def groups(bench):
 class Ours:
     """Tasks that give their input back."""
 
-    def __init__(self, bench, name, schedule, output="none"):
+    def __init__(self, bench, name, schedule, output="none", ranks=2):
         self.bench, self.name, self.schedule, self.output, self.tasks = bench, name, schedule, output, 0
+        self.ranks = ranks
 
     def prepare(self):
         self.tasks, _ = fit(lambda tasks: self.run(tasks)["tasks_per_second"], self.bench.seconds, 500_000)
@@ -34,7 +35,7 @@ class Ours:
         tasks = tasks or self.tasks
         job = self.bench.job(self.name, f'[[task]]\nkind = "probe"\naction = "echo"\ncount = {tasks}\n')
         more = [] if self.output == "none" else ["--overwrite"]
-        stats = self.bench.rankpool(2, "run", job, "--schedule", self.schedule, "--output", self.output, *more)
+        stats = self.bench.rankpool(self.ranks, "run", job, "--schedule", self.schedule, "--output", self.output, *more)
         if stats["ok"] != tasks:
             raise DidNotRun(f"{stats['ok']} of {tasks} tasks are ok")
         return stats
@@ -73,6 +74,7 @@ class Futures:
 
 def unchunked(bench, futures):
     ours = Ours(bench, "unchunked", "dynamic,1")
+    alone = Ours(bench, "unchunked-alone", "dynamic,1", ranks=1)
     ppft = {}
 
     def ppft_rate(tasks, workers):
@@ -82,14 +84,22 @@ def unchunked(bench, futures):
         for workers in (1, 2):
             ppft[workers], _ = fit(lambda tasks: ppft_rate(tasks, workers), bench.seconds, 500)
 
-    peers = {"mpi4py.futures, chunksize 1": lambda: futures.run("unchunked")}
+    one_by_one = "mpi4py.futures, chunksize 1"
+    peers = {one_by_one: lambda: futures.run("unchunked")}
     peers["ppft, 1 worker"] = lambda: ppft_rate(ppft[1], 1)
     peers["ppft, 2 workers"] = lambda: ppft_rate(ppft[2], 2)
     return Group(
         "unchunked",
-        [lambda: {"ours": ours.run()["tasks_per_second"]}] + [sampled(name, run) for name, run in peers.items()],
-        [Row("no-op tasks one by one (`dynamic,1`)", "ours", name, aim=150) for name in peers],
-        [ours.prepare, lambda: futures.best("unchunked", [1]), fit_ppft],
+        [
+            lambda: {"ours": ours.run()["tasks_per_second"]},
+            lambda: {"alone": alone.run()["tasks_per_second"]},
+            *(sampled(name, run) for name, run in peers.items()),
+        ],
+        [
+            *(Row("no-op tasks one by one (`dynamic,1`)", "ours", name, aim=150) for name in peers),
+            Row(f"the same, by one rank of {CORES} threads", "alone", one_by_one, aim=150),
+        ],
+        [ours.prepare, alone.prepare, lambda: futures.best("unchunked", [1]), fit_ppft],
     )
 
 

@@ -2,15 +2,13 @@
 
 peer_balance.py alone FILE     one after the other; prints each one's seconds as a list
 peer_balance.py futures FILE   mpi4py.futures, one by one; prints the seconds of all
-peer_balance.py ppft FILE      ppft with two workers; the same
+peer_balance.py ppft FILE N    ppft with N workers; the same
 peer_balance.py one N          one term
 """
 
 import json
 import sys
 import time
-
-WORKERS = 2
 
 
 def bits(n):
@@ -43,11 +41,11 @@ def futures(path):
         print(time.perf_counter() - start)
 
 
-def ppft(path):
+def ppft(path, workers):
     import pp
 
-    server = pp.Server(ncpus=WORKERS, ppservers=())
-    for job in [server.submit(bits, (0,)) for _ in range(4 * WORKERS)]:
+    server = pp.Server(ncpus=workers, ppservers=())
+    for job in [server.submit(bits, (0,)) for _ in range(4 * workers)]:
         job()  # the workers are there and know the function
     start = time.perf_counter()
     for job in [server.submit(bits, (n,)) for n in terms(path)]:
@@ -57,8 +55,8 @@ def ppft(path):
 
 
 if __name__ == "__main__":
-    what, of = sys.argv[1:]
+    what, of, *workers = sys.argv[1:]
     if what == "one":
         bits(int(of))
     else:
-        {"alone": alone, "futures": futures, "ppft": ppft}[what](of)
+        {"alone": alone, "futures": futures, "ppft": lambda path: ppft(path, int(workers[0]))}[what](of)

@@ -27,13 +27,13 @@ static void *run(void *unused)
 
 int main(int n_arguments, char **arguments)
 {
-    pthread_t threads[64];
     struct timespec start, end;
     if (n_arguments != 4)
         return 2;
     program = arguments[1];
     long tasks = left = atol(arguments[2]);
     int n_threads = atoi(arguments[3]);
+    pthread_t threads[n_threads];
     clock_gettime(CLOCK_MONOTONIC, &start);
     for (int i = 0; i < n_threads; i++)
         if (pthread_create(&threads[i], NULL, run, NULL))

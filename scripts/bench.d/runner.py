@@ -12,6 +12,7 @@ from pathlib import Path
 
 PACKAGES = ["gmpy2>=2.2,<3", "mpi4py>=4.1,<5", "ppft>=1.7.8,<2", "python-flint>=0.9,<0.10"]
 OWN_MPI = "openmpi>=5.0.11,<6"
+CORES = max(2, len(os.sched_getaffinity(0)))
 TIME_LIMIT = 300  # seconds; nothing here takes a tenth of it
 
 

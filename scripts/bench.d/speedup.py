@@ -1,44 +1,53 @@
-"""What a second rank gains on Fibonacci terms of very mixed size."""
+"""What more cores gain on Fibonacci terms of very mixed size: two of them, and all."""
 
 import random
 from concurrent.futures import ThreadPoolExecutor
 from statistics import mean
 
 from measure import Group, Row, fit, in_turn
-from runner import DidNotRun
+from runner import CORES, DidNotRun
 
 SMALLEST, LARGEST = 10_000, 2_000_000
-SEPARATE = "two separate runs at once"
+AIM = 1.9  # of two ranks
 
 
 def groups(bench):
+    return [Group("speedup", [lambda: round_of(bench)], [row for n in numbers() for row in rows(n)], [lambda: fit_job(bench)])]
+
+
+def numbers():
+    return sorted({2, CORES})
+
+
+def rows(n):
+    aim = {"aim": AIM, "aim_for_ours": True} if n == 2 else {}
     return [
-        Group(
-            "speedup",
-            [lambda: round_of(bench)],
-            [
-                Row("speedup, two ranks of one thread", "two ranks", SEPARATE, "x", aim=1.9, aim_for_ours=True),
-                Row("speedup, one rank of two threads", "two threads", SEPARATE, "x"),
-            ],
-            [lambda: fit_job(bench)],
-        )
+        Row(f"speedup, {n} ranks of one thread", f"{n} ranks", separate_runs(n), "x", **aim),
+        Row(f"speedup, one rank of {n} threads", f"{n} threads", separate_runs(n), "x"),
     ]
 
 
+def separate_runs(n):
+    return f"{n} separate runs at once"
+
+
 def round_of(bench):
-    """Speedups over one rank of one thread; what two runs that share nothing gain is the machine's own limit."""
-    alone, two_ranks, two_threads, apart = in_turn(
-        lambda: wall(bench, 1, 1),
-        lambda: wall(bench, 2, 1),
-        lambda: wall(bench, 1, 2),
-        lambda: separate(bench),
-    )
-    return {"two ranks": alone / two_ranks, "two threads": alone / two_threads, SEPARATE: 2 * alone / apart}
+    """Speedups over one rank of one thread; what runs that share nothing gain is the machine's own limit."""
+    found = {}
+    for n in numbers():
+        alone, ranks, threads, apart = in_turn(
+            lambda: wall(bench, 1, 1),
+            lambda: wall(bench, n, 1),
+            lambda: wall(bench, 1, n),
+            lambda: separate(bench, n),
+        )
+        found.update({f"{n} ranks": alone / ranks, f"{n} threads": alone / threads, separate_runs(n): n * alone / apart})
+    return found
 
 
-def separate(bench):
-    with ThreadPoolExecutor(2) as both:
-        return mean(both.map(lambda name: wall(bench, 1, 1, name), ("first", "second")))
+def separate(bench, n):
+    with ThreadPoolExecutor(n) as at_once:
+        return mean(at_once.map(lambda number: wall(bench, 1, 1, f"separate-{number}"), range(n)))
 
 
 def wall(bench, ranks, threads, name="stats"):
