@@ -18,8 +18,8 @@ impl<T: Transport> Leader<'_, T> {
     /// Ends the workers, gathers their ledgers and sums up.
     pub(super) fn finish(mut self) -> Result<Finished> {
         if self.output_lost.is_none() {
-            self.root.flush()?;
-            let written = self.results.finish().and_then(|()| self.terminal.show());
+            let written = self.root.flush().and_then(|()| self.results.finish());
+            let written = written.and_then(|()| self.terminal.show());
             self.output_lost = written.err().map(|error| format!("{error:#}"));
         }
         self.terminal.finish();

@@ -21,9 +21,9 @@ use crate::job::{JobSpec, Output};
 use crate::message::{Outcome, Rank, Status, Task, ToRoot, ToWorker};
 use crate::policy::Policy;
 use crate::root::{Heard, Listener as _, Order, Root};
-use crate::sink::{OutputLost, Results, StatsFile, Terminal};
+use crate::sink::{Results, StatsFile, Terminal};
 use crate::stats::{Stats, Summary};
-use crate::task::{Note, Pool, TaskError};
+use crate::task::{Note, OutputLost, Pool, TaskError};
 use crate::transport::Transport;
 
 /// A finished run, for whoever prints it.

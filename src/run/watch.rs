@@ -10,7 +10,7 @@ use super::stop::Stop;
 use crate::inventory::Inventory;
 use crate::job::Output;
 use crate::message::{Rank, ToWorker};
-use crate::sink::OutputLost;
+use crate::task::OutputLost;
 use crate::transport::Transport;
 
 impl<T: Transport> Leader<'_, T> {

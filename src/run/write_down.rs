@@ -6,9 +6,9 @@ use anyhow::Result;
 
 use crate::message::Outcome;
 use crate::root::{Heard, Listener};
-use crate::sink::{OutputLost, Results, Terminal};
+use crate::sink::{Results, Terminal};
 use crate::stats::Stats;
-use crate::task::Note;
+use crate::task::{Note, OutputLost};
 
 /// Puts outcomes into the results, onto the terminal and into the statistics.
 pub(super) struct Writing<'a> {

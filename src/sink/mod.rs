@@ -27,25 +27,6 @@ use file::ResultsFile;
 use journal::Journal;
 use ordered::Ordered;
 
-/// Results cannot be written any more: what is there is whole, and the run can end in order.
-#[derive(Debug)]
-pub struct OutputLost(String);
-
-impl OutputLost {
-    /// Lost for this reason.
-    pub fn because(error: &anyhow::Error) -> Self {
-        Self(format!("{error:#}"))
-    }
-}
-
-impl std::fmt::Display for OutputLost {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)
-    }
-}
-
-impl std::error::Error for OutputLost {}
-
 /// The results file, if one is wanted: records as they arrive, or in the order of the job.
 #[derive(Debug)]
 pub struct Results {

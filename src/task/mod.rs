@@ -33,7 +33,8 @@ pub use context::{Context, Cpu, NoPool, Place};
 pub use limit::{Deadline, TimeLimit};
 pub use shard::{Shard, Sharded};
 pub use source::{
-    Account, AskRecorded, Begin, End, Ended, Item, Next, Note, Nothing, Recorded, Source,
+    Account, AskRecorded, Begin, End, Ended, Item, Next, Note, Nothing, OutputLost, Recorded,
+    Source,
 };
 
 /// Every kind of work, in the order in which help and errors list them.

@@ -10,7 +10,7 @@ use super::{ErrorClass, Input, TaskError};
 /// Where a table's tasks come from, one at a time.
 ///
 /// A source whose tasks lead to others hears their outcomes; only rank 0 asks it, so it needs
-/// no lock.
+/// no lock. Its errors end the run at once, but for [`OutputLost`].
 pub trait Source {
     /// Called once before a run's first [`Self::next`]; not where a job is only checked.
     fn begin(&mut self, begin: Begin<'_>) -> Result<()> {
@@ -69,6 +69,26 @@ pub trait Source {
         Ok(None)
     }
 }
+
+/// Results, or what a source keeps beside them, cannot be written any more: what is there is
+/// whole, and the run can end in order.
+#[derive(Debug)]
+pub struct OutputLost(String);
+
+impl OutputLost {
+    /// Lost for this reason.
+    pub fn because(error: &anyhow::Error) -> Self {
+        Self(format!("{error:#}"))
+    }
+}
+
+impl std::fmt::Display for OutputLost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl std::error::Error for OutputLost {}
 
 /// No tasks.
 #[derive(Debug)]

@@ -221,13 +221,19 @@ fn no_page_has_its_record_before_the_journal_has_its_fate() {
     let text = job(&site, &["a.test/0"], "per_host = 8");
     let limited =
         program("bash".into()).args(["-c", SMALL_FILES, "bash", env!("CARGO_BIN_EXE_rankpool")]);
-    let (ran, dir) = limited.job(&text).args(["--quiet"]).run();
-    ran.says("job.results.urls.jsonl`, the journal of URLs: File too large");
+    let (ran, dir) = limited.job(&text).args(["--quiet", "--stats", "stats.json"]).run();
+    ran.code(3);
+    ran.says(
+        "stopping: cannot write `job.results.urls.jsonl`, the journal of URLs: File too large",
+    );
     let journal = dir.read("job.results.urls.jsonl");
     let whole = &journal[..=journal.rfind('\n').unwrap()];
     let ended = fates(whole, &site);
     let done = written(&dir);
     assert!(done.len() > 3, "{done:?}");
+    let stats: serde_json::Value = serde_json::from_str(&dir.read("stats.json")).unwrap();
+    let count = |name: &str| stats[name].as_u64().unwrap();
+    assert_eq!(count("tasks") - count("unwritten"), done.len() as u64);
     let has_fate = |url: &String| !ended.get(&short(url, &site)).is_none_or(String::is_empty);
     let lost: Vec<_> = done.iter().filter(|url| !has_fate(url)).collect();
     assert!(lost.is_empty(), "{lost:?}");

@@ -24,6 +24,7 @@ use serde::Deserialize;
 use super::spill;
 use super::types::PageId;
 use crate::json::{put_number, put_text};
+use crate::task::OutputLost;
 
 /// Between two positions that are kept to find URLs by: 16 bytes each.
 const APART: u64 = 8 << 10;
@@ -79,6 +80,8 @@ pub(super) struct Journal {
     buffer: Vec<u8>,
     /// Bytes of the file.
     written: u64,
+    /// No more can be written, which has been told.
+    is_lost: bool,
     /// The number of the last URL.
     last: u64,
     /// Numbers of URLs and where their lines begin, some way apart.
@@ -109,7 +112,7 @@ impl Journal {
 
     fn new(file: File, path: PathBuf) -> Self {
         let (buffer, index) = (Vec::new(), Vec::new());
-        Self { path, file, buffer, written: 0, last: 0, index, asked: None }
+        Self { path, file, buffer, written: 0, is_lost: false, last: 0, index, asked: None }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -195,13 +198,16 @@ impl Journal {
         self.flush_if_large()
     }
 
-    /// Hands every line to the kernel.
+    /// Hands every line to the kernel; an [`OutputLost`] where that fails, once.
     pub(super) fn flush(&mut self) -> Result<()> {
-        if self.buffer.is_empty() {
+        if self.buffer.is_empty() || self.is_lost {
             return Ok(());
         }
         let result = self.file.write_all_at(&self.buffer, self.written);
-        result.with_context(|| cannot("write", &self.path))?;
+        if let Err(error) = result.with_context(|| cannot("write", &self.path)) {
+            self.is_lost = true;
+            return Err(OutputLost::because(&error).into());
+        }
         self.written += self.buffer.len() as u64;
         self.buffer.clear();
         Ok(())

@@ -15,6 +15,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result};
 
+use crate::task::OutputLost;
+
 /// Bytes that are read at once, but for an entry that is longer by itself.
 const BLOCK: usize = 8 << 10;
 /// Bytes that are written at once.
@@ -100,16 +102,21 @@ impl Spill {
         Ok(())
     }
 
+    /// Hands everything to the kernel; an [`OutputLost`] where that fails.
     fn flush(&mut self) -> Result<()> {
-        if self.file.is_none() {
-            self.file = Some(unnamed(&self.path).with_context(|| self.cannot("create"))?);
-        }
-        let file = self.file.as_ref().expect("opened above");
-        file.write_all_at(&self.buffer, self.written).with_context(|| self.cannot("write"))?;
+        self.write().map_err(|error| OutputLost::because(&error))?;
         self.written += self.buffer.len() as u64;
         self.buffer.clear();
         self.buffer.shrink_to(LARGEST_BUFFER);
         Ok(())
+    }
+
+    fn write(&mut self) -> Result<()> {
+        if self.file.is_none() {
+            self.file = Some(unnamed(&self.path).with_context(|| self.cannot("create"))?);
+        }
+        let file = self.file.as_ref().expect("opened above");
+        file.write_all_at(&self.buffer, self.written).with_context(|| self.cannot("write"))
     }
 
     /// Everything has been taken back: the space is given back.
