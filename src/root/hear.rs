@@ -15,11 +15,11 @@ pub trait Listener {
     /// Gets one.
     fn hear(&mut self, heard: &Heard<'_>) -> Result<()>;
 
-    /// Whether it would give the kernel a record, so many bytes long, or others before it: what
-    /// sources have noted goes first.
-    fn is_full(&self, record: usize) -> bool {
+    /// Whether it keeps a record, so many bytes long, for now. Where it would give the kernel
+    /// something, what sources have noted goes first.
+    fn has_room(&self, record: usize) -> bool {
         let _ = record;
-        true
+        false
     }
 }
 
@@ -106,7 +106,7 @@ impl Root {
         let said = Said { report, again, nanos };
         let note = self.feed.on_outcome(task, (rank, end), said, now)?;
         self.n_done += u64::from(!note.hidden);
-        if listener.is_full(outcome.record.len() + note.members.len()) {
+        if !listener.has_room(outcome.record.len() + note.members.len()) {
             self.feed.flush()?;
         }
         listener.hear(&Heard { task, rank, outcome, note: &note, also: &[] })

@@ -298,8 +298,8 @@ impl Listener for Keeps {
         Ok(())
     }
 
-    fn is_full(&self, record: usize) -> bool {
-        record > self.0
+    fn has_room(&self, record: usize) -> bool {
+        record <= self.0
     }
 }
 

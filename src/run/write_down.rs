@@ -29,8 +29,8 @@ impl Listener for Writing<'_> {
         written.map_err(|error| OutputLost::because(&error).into())
     }
 
-    fn is_full(&self, record: usize) -> bool {
-        self.results.has_no_room(record)
+    fn has_room(&self, record: usize) -> bool {
+        self.results.has_room(record)
     }
 }
 

@@ -71,9 +71,9 @@ impl JsonLines {
         matches!(&self.to, Target::Stream(stream) if stream.is_pending())
     }
 
-    /// Whether [`Self::put`] of a record, so many bytes long, would give the kernel something.
-    pub(super) fn has_no_room(&self, record: usize) -> bool {
-        self.buffer.len() + record > BUFFER
+    /// Whether [`Self::put`] of a record, so many bytes long, would give the kernel nothing yet.
+    pub(super) fn has_room(&self, record: usize) -> bool {
+        self.buffer.len() + record <= BUFFER
     }
 
     /// Takes a record, its line end included.
@@ -81,7 +81,7 @@ impl JsonLines {
         if record.is_empty() {
             return Ok(());
         }
-        let flushed = if self.has_no_room(record.len()) { self.flush() } else { Ok(()) };
+        let flushed = if self.has_room(record.len()) { Ok(()) } else { self.flush() };
         self.n_unwritten += 1;
         flushed?;
         if record.len() > BUFFER {
@@ -153,7 +153,7 @@ mod tests {
         let small = vec![b'a'; BUFFER / 2 + 1];
         let large = vec![b'b'; 3 * BUFFER];
         for (record, has_room) in [(&small, true), (&small, false), (&large, false)] {
-            assert_eq!(!lines.has_no_room(record.len()), has_room);
+            assert_eq!(lines.has_room(record.len()), has_room);
             lines.put(record).unwrap();
         }
         lines.flush().unwrap();

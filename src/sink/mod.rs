@@ -83,9 +83,9 @@ impl Results {
         }
     }
 
-    /// Whether [`Self::put`] of a record, so many bytes long, would give the kernel something.
-    pub fn has_no_room(&self, record: usize) -> bool {
-        self.file.as_ref().is_some_and(|file| self.ordered.is_some() || file.has_no_room(record))
+    /// Whether [`Self::put`] of a record, so many bytes long, would give the kernel nothing yet.
+    pub fn has_room(&self, record: usize) -> bool {
+        self.file.as_ref().is_none_or(|file| self.ordered.is_none() && file.has_room(record))
     }
 
     /// Takes one outcome's record.

@@ -327,6 +327,8 @@ impl Driver {
             _ => {}
         }
         let fate = self.frontier.on_page(fetch.page, &end, 5 * MS, self.now).unwrap();
+        // Its record may be with the kernel from here on.
+        self.frontier.flush().unwrap();
         match fate {
             Fate::Again => assert_eq!(sort, "again"),
             Fate::Final { duplicate_of } => {
@@ -517,11 +519,10 @@ proptest! {
             }
             // The last thing it does is to hear of something; the kill leaves no record of it.
             let before = driver.records.clone();
-            driver.frontier.flush().unwrap();
             let length = std::fs::metadata(&path).unwrap().len();
+            driver.frontier.flush().unwrap();
             if !driver.out.is_empty() {
                 driver.hear();
-                driver.frontier.flush().unwrap();
             }
             let after = std::fs::metadata(&path).unwrap().len();
             let torn = length + cut.index(usize::try_from(after - length + 1).unwrap()) as u64;
